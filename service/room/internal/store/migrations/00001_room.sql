@@ -1,0 +1,69 @@
+-- +goose Up
+-- The log's own tables (room_stream, room_shard, room_entry, room_latest, room_txn) are made by platform/eventlog.
+-- "room" is the number of the room's stream there.
+
+CREATE TABLE room (
+    room       BIGINT PRIMARY KEY,
+    room_id    TEXT NOT NULL UNIQUE,
+    version    TEXT NOT NULL,
+    creator    TEXT NOT NULL,
+    created_ms BIGINT NOT NULL,
+    visibility TEXT NOT NULL DEFAULT 'private'
+);
+
+-- room and seq are where the event stands in its room's order; NULL for one that only is known of.
+-- flags: 1 redacted.
+CREATE TABLE event (
+    event_id TEXT PRIMARY KEY,
+    json     BYTEA NOT NULL,
+    depth    BIGINT NOT NULL,
+    flags    BIGINT NOT NULL DEFAULT 0,
+    room     BIGINT,
+    seq      BIGINT
+);
+
+-- State at any point is, for each key, the delta with the greatest seq at or before it.
+CREATE TABLE state_delta (
+    room      BIGINT NOT NULL,
+    type      TEXT NOT NULL,
+    state_key TEXT NOT NULL,
+    seq       BIGINT NOT NULL,
+    event_id  TEXT,
+    PRIMARY KEY (room, type, state_key, seq)
+);
+
+-- The forward extremities, a row a room: event ids as a JSON array, and the greatest depth.
+CREATE TABLE room_extremity (
+    room      BIGINT PRIMARY KEY,
+    event_ids TEXT NOT NULL,
+    depth     BIGINT NOT NULL
+);
+
+-- The current membership, rebuilt from state_delta if it must be.
+CREATE TABLE membership (
+    user_id    TEXT NOT NULL,
+    room       BIGINT NOT NULL,
+    membership TEXT NOT NULL,
+    event_id   TEXT NOT NULL,
+    seq        BIGINT NOT NULL,
+    sender     TEXT NOT NULL,
+    forgotten  BIGINT NOT NULL DEFAULT 0,
+    PRIMARY KEY (user_id, room)
+);
+CREATE INDEX membership_room ON membership (room, membership);
+
+CREATE TABLE room_alias (
+    alias      TEXT PRIMARY KEY,
+    room       BIGINT NOT NULL,
+    creator    TEXT NOT NULL,
+    created_ms BIGINT NOT NULL
+);
+CREATE INDEX room_alias_room ON room_alias (room);
+
+-- +goose Down
+DROP TABLE room_alias;
+DROP TABLE membership;
+DROP TABLE room_extremity;
+DROP TABLE state_delta;
+DROP TABLE event;
+DROP TABLE room;
