@@ -1,0 +1,74 @@
+package canonicaljson
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"hongyan/matrix"
+)
+
+// MaxDepth is how deeply objects and arrays may be nested. The specification sets no limit;
+// this one bounds the stack and is far above what any client sends.
+const MaxDepth = 100
+
+// MaxInt is the largest number, MinInt the smallest.
+const (
+	MaxInt = 1<<53 - 1
+	MinInt = -MaxInt
+)
+
+// Canonicalize returns the canonical encoding of any JSON value. The result never aliases raw and
+// is never longer than it.
+func Canonicalize(raw []byte) ([]byte, error) {
+	return Append(make([]byte, 0, len(raw)), raw)
+}
+
+// CanonicalizeObject is Canonicalize for a value that must be an object: another one is M_BAD_JSON.
+func CanonicalizeObject(raw []byte) ([]byte, error) {
+	out, err := Canonicalize(raw)
+	if err != nil {
+		return nil, err
+	}
+	if out[0] != '{' {
+		return nil, matrix.Errorf(matrix.CodeBadJSON, "The JSON must be an object.")
+	}
+	return out, nil
+}
+
+// Append appends the canonical encoding of raw to dst. On an error it returns nil.
+func Append(dst, raw []byte) ([]byte, error) {
+	e := encoder{in: raw, out: dst}
+	e.members = e.memberBuf[:0]
+	if err := e.document(); err != nil {
+		return nil, err
+	}
+	return e.out, nil
+}
+
+// Check reports whether raw is acceptable JSON that need not be canonical: it is valid, in UTF-8
+// without lone surrogates, and nested no deeper than MaxDepth. Numbers may be of any size and kind.
+func Check(raw []byte) error {
+	e := encoder{in: raw, out: make([]byte, 0, len(raw)), anyNumber: true}
+	e.members = e.memberBuf[:0]
+	return e.document()
+}
+
+// IsCanonical tells whether raw already is what Canonicalize returns.
+func IsCanonical(raw []byte) bool {
+	out, err := Canonicalize(raw)
+	return err == nil && bytes.Equal(out, raw)
+}
+
+// Marshal encodes a Go value with encoding/json and returns the canonical encoding of that.
+func Marshal(v any) ([]byte, error) {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode canonical json: %w", err)
+	}
+	return Canonicalize(raw)
+}
+
+func notJSON(pos int, what string) error {
+	return matrix.Errorf(matrix.CodeNotJSON, "The body is not valid JSON: %s at byte %d.", what, pos)
+}
