@@ -31,6 +31,19 @@ CREATE TABLE state_delta (
     event_id  TEXT,
     PRIMARY KEY (room, type, state_key, seq)
 );
+-- What changed in a range of a room's order: lets a gap cost what changed in it.
+CREATE INDEX state_delta_seq ON state_delta (room, seq);
+
+-- The newest delta of each key. Every append that inserts a state_delta row upserts this row as well, so that the
+-- current state costs as much as it is large, whatever the history.
+CREATE TABLE state_current (
+    room      BIGINT NOT NULL,
+    type      TEXT NOT NULL,
+    state_key TEXT NOT NULL,
+    seq       BIGINT NOT NULL,
+    event_id  TEXT,
+    PRIMARY KEY (room, type, state_key)
+);
 
 -- The forward extremities, a row a room: event ids as a JSON array, and the greatest depth.
 CREATE TABLE room_extremity (
@@ -50,7 +63,7 @@ CREATE TABLE membership (
     forgotten  BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (user_id, room)
 );
-CREATE INDEX membership_room ON membership (room, membership);
+CREATE INDEX membership_room ON membership (room, membership, seq, user_id);
 
 CREATE TABLE room_alias (
     alias      TEXT PRIMARY KEY,
@@ -64,6 +77,7 @@ CREATE INDEX room_alias_room ON room_alias (room);
 DROP TABLE room_alias;
 DROP TABLE membership;
 DROP TABLE room_extremity;
+DROP TABLE state_current;
 DROP TABLE state_delta;
 DROP TABLE event;
 DROP TABLE room;
