@@ -918,7 +918,9 @@ type TimelineResponse struct {
 	StartSeq      int64 `protobuf:"varint,3,opt,name=start_seq,json=startSeq,proto3" json:"start_seq,omitempty"`
 	StartPosition int64 `protobuf:"varint,4,opt,name=start_position,json=startPosition,proto3" json:"start_position,omitempty"`
 	// end_seq is the newest sequence number in the range.
-	EndSeq        int64 `protobuf:"varint,5,opt,name=end_seq,json=endSeq,proto3" json:"end_seq,omitempty"`
+	EndSeq int64 `protobuf:"varint,5,opt,name=end_seq,json=endSeq,proto3" json:"end_seq,omitempty"`
+	// after_seq is the sequence number at the position that the request names as after: what changed since is later.
+	AfterSeq      int64 `protobuf:"varint,6,opt,name=after_seq,json=afterSeq,proto3" json:"after_seq,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -984,6 +986,13 @@ func (x *TimelineResponse) GetStartPosition() int64 {
 func (x *TimelineResponse) GetEndSeq() int64 {
 	if x != nil {
 		return x.EndSeq
+	}
+	return 0
+}
+
+func (x *TimelineResponse) GetAfterSeq() int64 {
+	if x != nil {
+		return x.AfterSeq
 	}
 	return 0
 }
@@ -1976,13 +1985,14 @@ const file_api_room_room_proto_rawDesc = "" +
 	"\x05after\x18\x04 \x01(\x03R\x05after\x12\x18\n" +
 	"\athrough\x18\x05 \x01(\x03R\athrough\x12\x14\n" +
 	"\x05limit\x18\x06 \x01(\x05R\x05limit\x12\x16\n" +
-	"\x06filter\x18\a \x01(\fR\x06filter\"\xb9\x01\n" +
+	"\x06filter\x18\a \x01(\fR\x06filter\"\xd6\x01\n" +
 	"\x10TimelineResponse\x12.\n" +
 	"\x06events\x18\x01 \x03(\v2\x16.hongyan.room.v1.EventR\x06events\x12\x18\n" +
 	"\alimited\x18\x02 \x01(\bR\alimited\x12\x1b\n" +
 	"\tstart_seq\x18\x03 \x01(\x03R\bstartSeq\x12%\n" +
 	"\x0estart_position\x18\x04 \x01(\x03R\rstartPosition\x12\x17\n" +
-	"\aend_seq\x18\x05 \x01(\x03R\x06endSeq\"\xbf\x01\n" +
+	"\aend_seq\x18\x05 \x01(\x03R\x06endSeq\x12\x1b\n" +
+	"\tafter_seq\x18\x06 \x01(\x03R\bafterSeq\"\xbf\x01\n" +
 	"\fStateRequest\x12\x17\n" +
 	"\aroom_id\x18\x01 \x01(\tR\x06roomId\x12\x15\n" +
 	"\x06at_seq\x18\x02 \x01(\x03R\x05atSeq\x12\x1b\n" +
