@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptrace"
 	"runtime/debug"
 	"strconv"
 
@@ -33,7 +32,7 @@ func (l *local) RoundTrip(r *http.Request) (*http.Response, error) {
 		closeBody(r)
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(withoutTrace(caller))
+	ctx, cancel := context.WithCancel(bare{caller})
 	ex := &exchange{
 		header: http.Header{}, ready: make(chan struct{}), pipe: newPipe(), cancel: cancel, request: r,
 	}
@@ -55,13 +54,14 @@ func (l *local) RoundTrip(r *http.Request) (*http.Response, error) {
 	return ex.response, nil
 }
 
-// withoutTrace keeps a client's trace hooks from being taken for those of requests that the handler sends.
-func withoutTrace(ctx context.Context) context.Context {
-	if httptrace.ContextClientTrace(ctx) == nil {
-		return ctx
-	}
-	return context.WithValue(ctx, http.LocalAddrContextKey, nil)
-}
+// bare is a context without values: none cross the network either.
+type bare struct{ context.Context }
+
+// Value returns nil.
+func (bare) Value(any) any { return nil }
+
+// AfterFunc spares package context a goroutine.
+func (b bare) AfterFunc(f func()) func() bool { return context.AfterFunc(b.Context, f) }
 
 func closeBody(r *http.Request) {
 	if r.Body != nil {
