@@ -47,6 +47,15 @@ type Config struct {
 	Setup int
 	// PID is the server's process; 0 looks for who listens on the URL's port of this machine.
 	PID int
+	// Accepted, where set, is told of every message that the server acknowledged.
+	Accepted func(Message)
+}
+
+// Message is one that was acknowledged, with what it takes to send it again.
+type Message struct {
+	Sender                 *Client
+	RoomID, TxnID, EventID string
+	Content                []byte
 }
 
 // DefaultConfig is a run of 200 users in pairs for 30 seconds.

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -85,6 +86,9 @@ func (u *user) sendLoop(ctx context.Context, roomID string, pace <-chan struct{}
 			continue
 		}
 		u.run.ledger.Accept(roomID, eventID)
+		if tell := u.run.cfg.Accepted; tell != nil {
+			tell(Message{Sender: u.Client, RoomID: roomID, TxnID: txn, EventID: eventID, Content: content})
+		}
 		if measured {
 			u.run.accepted.Add(1)
 			u.run.acceptance.Add(time.Since(began))
@@ -128,29 +132,36 @@ func (u *user) syncLoop(ctx context.Context) {
 	}
 }
 
-// see takes in a sync response.
+// see takes in a sync response: as a whole or, when a gap cannot be filled, not at all.
 func (u *user) see(ctx context.Context, body string) error {
+	next := gjson.Get(body, "next_batch").String()
+	if next == "" {
+		return fmt.Errorf("sync: the answer has no next_batch")
+	}
+	type news struct {
+		roomID string
+		events []gjson.Result
+	}
+	var all []news
 	var failed error
 	gjson.Get(body, "rooms.join").ForEach(func(roomID, room gjson.Result) bool {
 		timeline := room.Get("timeline")
-		events := timeline.Get("events").Array()
 		if u.since != "" && timeline.Get("limited").Bool() {
 			u.run.gaps.Add(1)
-			if failed = u.fillGap(ctx, roomID.String(), timeline.Get("prev_batch").String()); failed != nil {
-				return false
-			}
+			var missed []gjson.Result
+			missed, failed = u.fillGap(ctx, roomID.String(), timeline.Get("prev_batch").String())
+			all = append(all, news{roomID.String(), missed})
 		}
-		for _, e := range events {
-			u.seeEvent(roomID.String(), e)
-		}
-		return true
+		all = append(all, news{roomID.String(), timeline.Get("events").Array()})
+		return failed == nil
 	})
 	if failed != nil {
 		return failed
 	}
-	next := gjson.Get(body, "next_batch").String()
-	if next == "" {
-		return fmt.Errorf("sync: the answer has no next_batch")
+	for _, n := range all {
+		for _, e := range n.events {
+			u.seeEvent(n.roomID, e)
+		}
 	}
 	first := u.since == ""
 	u.since = strings.Clone(next)
@@ -160,8 +171,9 @@ func (u *user) see(ctx context.Context, body string) error {
 	return nil
 }
 
-// fillGap pages back from a limited timeline to what the user has seen, as clients do.
-func (u *user) fillGap(ctx context.Context, roomID, from string) error {
+// fillGap pages back from a limited timeline to what the user has seen, as clients do, and returns what was missed,
+// oldest first.
+func (u *user) fillGap(ctx context.Context, roomID, from string) ([]gjson.Result, error) {
 	const pages, pageSize = 200, 100
 	var missed []gjson.Result
 	for range pages {
@@ -180,17 +192,15 @@ func (u *user) fillGap(ctx context.Context, roomID, from string) error {
 			return nil
 		})
 		if err != nil {
-			return fmt.Errorf("fill a gap in %s: %w", roomID, err)
+			return nil, fmt.Errorf("fill a gap in %s: %w", roomID, err)
 		}
 		if known || end == "" {
 			break
 		}
 		from = end
 	}
-	for i := len(missed) - 1; i >= 0; i-- {
-		u.seeEvent(roomID, missed[i])
-	}
-	return nil
+	slices.Reverse(missed)
+	return missed, nil
 }
 
 func (u *user) seeEvent(roomID string, e gjson.Result) {
