@@ -45,11 +45,14 @@ CREATE TABLE state_current (
     PRIMARY KEY (room, type, state_key)
 );
 
--- The forward extremities, a row a room: event ids as a JSON array, and the greatest depth.
+-- The forward extremities, a row a room: event ids as a JSON array, the greatest depth, and the sequence number of
+-- the room as of which they are: it is written by every append, so one snapshot of this table and state_current is a
+-- room's state at a known seq.
 CREATE TABLE room_extremity (
     room      BIGINT PRIMARY KEY,
     event_ids TEXT NOT NULL,
-    depth     BIGINT NOT NULL
+    depth     BIGINT NOT NULL,
+    seq       BIGINT NOT NULL
 );
 
 -- The current membership, rebuilt from state_delta if it must be.

@@ -1,0 +1,129 @@
+package store
+
+import (
+	"context"
+	"embed"
+	"encoding/json"
+	"fmt"
+
+	"hongyan/platform/eventlog"
+	"hongyan/platform/sqldb"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// LogName names the room log: on the bus, and before the names of its tables.
+const LogName = "room"
+
+// The side tables that appends write to: indices into Schema's Tables.
+const (
+	tableEvent = iota
+	tableRoom
+	tableStateDelta
+	tableStateCurrent
+	tableExtremity
+	tableMembership
+	tableAlias
+)
+
+// Schema declares the room log with as many shards where it does not exist yet.
+func Schema(shards int) eventlog.Schema {
+	col := func(name string, t eventlog.ColumnType) eventlog.Column { return eventlog.Column{Name: name, Type: t} }
+	const i, t, b = eventlog.Int, eventlog.Text, eventlog.Bytes
+	return eventlog.Schema{
+		Name: LogName, Shards: shards,
+		Doc: &eventlog.DocTable{Table: "event", Ref: "event_id", Column: "json"},
+		Tables: []eventlog.Table{
+			tableEvent: {Name: "event", Key: []string{"event_id"}, Columns: []eventlog.Column{
+				col("event_id", t), col("json", b), col("depth", i), col("flags", i), col("room", i), col("seq", i),
+			}},
+			tableRoom: {Name: "room", Key: []string{"room"}, Columns: []eventlog.Column{
+				col("room", i), col("room_id", t), col("version", t), col("creator", t), col("created_ms", i),
+				col("visibility", t),
+			}},
+			tableStateDelta: {Name: "state_delta", Key: []string{"room", "type", "state_key", "seq"},
+				Columns: []eventlog.Column{
+					col("room", i), col("type", t), col("state_key", t), col("seq", i), col("event_id", t),
+				}},
+			tableStateCurrent: {Name: "state_current", Key: []string{"room", "type", "state_key"},
+				Update: []string{"seq", "event_id"}, Columns: []eventlog.Column{
+					col("room", i), col("type", t), col("state_key", t), col("seq", i), col("event_id", t),
+				}},
+			tableExtremity: {Name: "room_extremity", Key: []string{"room"}, Update: []string{"event_ids", "depth", "seq"},
+				Columns: []eventlog.Column{col("room", i), col("event_ids", t), col("depth", i), col("seq", i)}},
+			tableMembership: {Name: "membership", Key: []string{"user_id", "room"},
+				Update: []string{"membership", "event_id", "seq", "sender", "forgotten"}, Columns: []eventlog.Column{
+					col("user_id", t), col("room", i), col("membership", t), col("event_id", t), col("seq", i),
+					col("sender", t), col("forgotten", i),
+				}},
+			tableAlias: {Name: "room_alias", Key: []string{"alias"}, Columns: []eventlog.Column{
+				col("alias", t), col("room", i), col("creator", t), col("created_ms", i),
+			}},
+		},
+	}
+}
+
+// Migrate brings the tables of the room service up to date; those of the log itself are eventlog's.
+func Migrate(ctx context.Context, db *sqldb.DB) error {
+	files, err := sub(migrations)
+	if err != nil {
+		return fmt.Errorf("open migrations: %w", err)
+	}
+	return db.Migrate(ctx, sqldb.Migration{Name: "room_service", Files: files})
+}
+
+// EventRow inserts an event.
+func EventRow(eventID string, pdu []byte, depth, room, seq int64) eventlog.Row {
+	return eventlog.Row{Table: tableEvent, Values: []any{eventID, pdu, depth, int64(0), room, seq}}
+}
+
+// RoomRow inserts a room.
+func RoomRow(room int64, roomID, version, creator string, createdMS int64, visibility string) eventlog.Row {
+	return eventlog.Row{Table: tableRoom, Values: []any{room, roomID, version, creator, createdMS, visibility}}
+}
+
+// StateRows makes an event the current one of its type and state key.
+func StateRows(room int64, typ, key string, seq int64, eventID string) [2]eventlog.Row {
+	values := []any{room, typ, key, seq, eventID}
+	return [2]eventlog.Row{{Table: tableStateDelta, Values: values}, {Table: tableStateCurrent, Values: values}}
+}
+
+// ExtremityRow replaces the room's forward extremities by the one event that follows them all.
+func ExtremityRow(room int64, eventID string, depth, seq int64) eventlog.Row {
+	ids, err := json.Marshal([]string{eventID})
+	if err != nil { // cannot be: strings always encode
+		panic(err)
+	}
+	return eventlog.Row{Table: tableExtremity, Values: []any{room, string(ids), depth, seq}}
+}
+
+// MembershipRow makes the user what a member event says, and takes back a forgetting.
+func MembershipRow(userID string, room int64, membership, eventID string, seq int64, sender string) eventlog.Row {
+	return eventlog.Row{
+		Table:  tableMembership,
+		Values: []any{userID, room, membership, eventID, seq, sender, int64(0)},
+	}
+}
+
+// AliasRow inserts an alias. It is an error of the append if the alias exists.
+func AliasRow(alias string, room int64, creator string, createdMS int64) eventlog.Row {
+	return eventlog.Row{Table: tableAlias, Values: []any{alias, room, creator, createdMS}}
+}
+
+// FlagRedacted marks an event whose JSON has been pruned.
+const FlagRedacted = 1
+
+// Redact replaces an event by its pruned form and gives its entry the meta that names the redaction.
+func Redact(eventID string, pruned []byte, room, seq int64, meta []byte) []eventlog.Statement {
+	return []eventlog.Statement{
+		{
+			SQL:  `UPDATE event SET json = $1, flags = flags | 1 WHERE event_id = $2 AND room = $3`,
+			Args: []any{pruned, eventID, room}, Want: 1,
+		},
+		{
+			SQL:  `UPDATE room_entry SET body = $1 WHERE stream = $2 AND seq = $3`,
+			Args: []any{meta, room, seq}, Want: 1,
+		},
+	}
+}
