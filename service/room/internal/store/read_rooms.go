@@ -1,0 +1,83 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"hongyan/platform/sqldb"
+)
+
+// UserRoom is a room that a user has to do with.
+type UserRoom struct {
+	Room
+	Membership string
+	EventID    string
+	// MemberSeq and MemberPosition are the member event's.
+	MemberSeq, MemberPosition int64
+	Sender                    string
+	Forgotten                 bool
+	// HeadPosition is the newest event's.
+	HeadPosition int64
+	// ReceiptPosition is the newest public receipt's; 0 where there is none.
+	ReceiptPosition int64
+}
+
+// userRoomsSQL takes the user, whether forgotten rooms are wanted (1), whether $4 limits the rooms (1), and these.
+const userRoomsSQL = `
+SELECT s.stream, s.name, s.shard, s.seq, r.version, m.membership, m.event_id, m.seq, COALESCE(e.position, 0),
+       m.sender, m.forgotten, COALESCE(h.position, 0),
+       COALESCE((SELECT max(l.position) FROM room_latest l WHERE l.stream = s.stream), 0)
+FROM membership m
+JOIN room_stream s ON s.stream = m.room
+JOIN room r ON r.room = m.room
+LEFT JOIN room_entry e ON e.stream = m.room AND e.seq = m.seq
+LEFT JOIN room_entry h ON h.stream = m.room AND h.seq = s.seq
+WHERE m.user_id = $1 AND (m.forgotten = 0 OR $2 = 1)
+AND ($3 = 0 OR s.name = ANY($4))                            -- postgres
+AND ($3 = 0 OR s.name IN (SELECT value FROM json_each($4))) -- sqlite
+ORDER BY m.room`
+
+// UserRooms reads the rooms of a user in one query; roomIDs, where given, limits the answer to these.
+func (r *Reader) UserRooms(ctx context.Context, userID string, withForgotten bool, roomIDs []string) ([]UserRoom, error) {
+	rows, err := r.db.Query(ctx, userRoomsSQL, userID, bit(withForgotten), bit(len(roomIDs) > 0), roomIDs)
+	return collect(rows, err, "read rooms of "+userID, func(rows sqldb.Rows, u *UserRoom) error {
+		var forgotten int64
+		err := rows.Scan(&u.ID, &u.Name, &u.Shard, &u.Seq, &u.Version, &u.Membership, &u.EventID, &u.MemberSeq,
+			&u.MemberPosition, &u.Sender, &forgotten, &u.HeadPosition, &u.ReceiptPosition)
+		u.Forgotten = forgotten != 0
+		return err
+	})
+}
+
+func bit(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// JoinedRooms reads the ids of the rooms that a user is joined to.
+func (r *Reader) JoinedRooms(ctx context.Context, userID string) ([]string, error) {
+	rows, err := r.db.Query(ctx, `
+SELECT s.name FROM membership m JOIN room_stream s ON s.stream = m.room
+WHERE m.user_id = $1 AND m.membership = 'join' ORDER BY m.room`, userID)
+	return collect(rows, err, "read joined rooms of "+userID, func(rows sqldb.Rows, id *string) error {
+		return rows.Scan(id)
+	})
+}
+
+// MemberAt reads a user's member event as of a position of the room's shard; nil where they had none.
+func (r *Reader) MemberAt(ctx context.Context, room int64, userID string, position int64) ([]byte, error) {
+	var pdu []byte
+	err := r.db.QueryRow(ctx, `
+SELECT v.json FROM state_delta d
+JOIN room_entry e ON e.stream = d.room AND e.seq = d.seq
+JOIN event v ON v.event_id = d.event_id
+WHERE d.room = $1 AND d.type = 'm.room.member' AND d.state_key = $2 AND e.position <= $3
+ORDER BY d.seq DESC LIMIT 1`, room, userID, position).Scan(&pdu)
+	if err != nil && !errors.Is(err, sqldb.ErrNoRows) {
+		return nil, fmt.Errorf("read membership of %s at %d: %w", userID, position, err)
+	}
+	return pdu, nil
+}
