@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 
 	"hongyan/matrix"
 )
@@ -38,8 +39,11 @@ func CanonicalizeObject(raw []byte) ([]byte, error) {
 
 // Append appends the canonical encoding of raw to dst. On an error it returns nil.
 func Append(dst, raw []byte) ([]byte, error) {
-	e := encoder{in: raw, out: dst}
-	e.members = e.memberBuf[:0]
+	if err := checkSize(len(dst) + len(raw)); err != nil {
+		return nil, err
+	}
+	var members [24]member
+	e := encoder{in: raw, out: dst, members: members[:0]}
 	if err := e.document(); err != nil {
 		return nil, err
 	}
@@ -49,8 +53,11 @@ func Append(dst, raw []byte) ([]byte, error) {
 // Check reports whether raw is acceptable JSON that need not be canonical: it is valid, in UTF-8
 // without lone surrogates, and nested no deeper than MaxDepth. Numbers may be of any size and kind.
 func Check(raw []byte) error {
-	e := encoder{in: raw, out: make([]byte, 0, len(raw)), anyNumber: true}
-	e.members = e.memberBuf[:0]
+	if err := checkSize(len(raw)); err != nil {
+		return err
+	}
+	var members [24]member
+	e := encoder{in: raw, out: make([]byte, 0, len(raw)), members: members[:0], anyNumber: true}
 	return e.document()
 }
 
@@ -67,6 +74,14 @@ func Marshal(v any) ([]byte, error) {
 		return nil, fmt.Errorf("encode canonical json: %w", err)
 	}
 	return Canonicalize(raw)
+}
+
+// checkSize keeps positions within 32 bits.
+func checkSize(n int) error {
+	if n > math.MaxInt32 {
+		return matrix.Errorf(matrix.CodeTooLarge, "The JSON is too large.")
+	}
+	return nil
 }
 
 func notJSON(pos int, what string) error {

@@ -14,15 +14,14 @@ type encoder struct {
 	anyNumber bool
 	members   []member // of all objects that are open, innermost last
 	scratch   []byte
-	memberBuf [24]member
 }
 
 // member is one key and its value in out.
 type member struct {
-	start   int  // of the key's opening quote
-	keyEnd  int  // of the key's closing quote
-	end     int  // after the value
-	escaped bool // the key has escapes, so its bytes do not sort as its code points do
+	start   int32 // of the key's opening quote
+	keyEnd  int32 // of the key's closing quote
+	end     int32 // after the value
+	escaped bool  // the key has escapes, so its bytes do not sort as its code points do
 }
 
 func (e *encoder) document() error {
@@ -163,7 +162,7 @@ func (e *encoder) object() error {
 		case '}':
 			e.pos++
 			if !sorted {
-				e.reorder(start+1, e.members[base:])
+				e.reorder(int32(start+1), e.members[base:])
 			}
 			e.out = append(e.out, '}')
 			e.members = e.members[:base]
@@ -175,14 +174,14 @@ func (e *encoder) object() error {
 }
 
 func (e *encoder) member() (m member, err error) {
-	m.start = len(e.out)
+	m.start = int32(len(e.out))
 	if e.peek() != '"' {
 		return m, notJSON(e.pos, "a key is expected")
 	}
 	if m.escaped, err = e.str(); err != nil {
 		return m, err
 	}
-	m.keyEnd = len(e.out) - 1
+	m.keyEnd = int32(len(e.out) - 1)
 	e.space()
 	if e.peek() != ':' {
 		return m, notJSON(e.pos, "\":\" is expected")
@@ -193,6 +192,6 @@ func (e *encoder) member() (m member, err error) {
 	if err = e.value(); err != nil {
 		return m, err
 	}
-	m.end = len(e.out)
+	m.end = int32(len(e.out))
 	return m, nil
 }

@@ -10,9 +10,10 @@ const insertionSortMax = 12
 
 // reorder rewrites the members of one object, which begin at position first of out: sorted by
 // key, of equal keys only the last.
-func (e *encoder) reorder(first int, ms []member) {
+func (e *encoder) reorder(first int32, ms []member) {
 	e.scratch = append(e.scratch[:0], e.out[first:]...)
-	compare := func(a, b member) int { return compareKeys(e.out, a, b) }
+	out := e.out
+	compare := func(a, b member) int { return compareKeys(out, a, b) }
 	if len(ms) <= insertionSortMax {
 		for i := 1; i < len(ms); i++ {
 			for j := i; j > 0 && compare(ms[j-1], ms[j]) > 0; j-- {
