@@ -63,7 +63,7 @@ func (s *Server) NewGRPC(opts ...grpc.ServerOption) *grpc.Server {
 	opts = append([]grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(s.unary), grpc.ChainStreamInterceptor(s.stream),
 		grpc.MaxRecvMsgSize(MaxMessage),
-		// Callers ping every second to notice a hung instance.
+		// Callers ping to notice a hung instance.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 500 * time.Millisecond, PermitWithoutStream: true}),
 	}, opts...)
 	g := grpc.NewServer(opts...)
