@@ -93,8 +93,10 @@ func (UserEventKind) EnumDescriptor() ([]byte, []int) {
 }
 
 type AuthenticateRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	AccessToken   string                 `protobuf:"bytes,1,opt,name=access_token,json=accessToken,proto3" json:"access_token,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	AccessToken string                 `protobuf:"bytes,1,opt,name=access_token,json=accessToken,proto3" json:"access_token,omitempty"`
+	// remote_addr is the client's address, for the list of devices; empty if it is not known.
+	RemoteAddr    string `protobuf:"bytes,2,opt,name=remote_addr,json=remoteAddr,proto3" json:"remote_addr,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -132,6 +134,13 @@ func (*AuthenticateRequest) Descriptor() ([]byte, []int) {
 func (x *AuthenticateRequest) GetAccessToken() string {
 	if x != nil {
 		return x.AccessToken
+	}
+	return ""
+}
+
+func (x *AuthenticateRequest) GetRemoteAddr() string {
+	if x != nil {
+		return x.RemoteAddr
 	}
 	return ""
 }
@@ -567,6 +576,122 @@ func (x *UsersResponse) GetUsers() []*User {
 	return nil
 }
 
+type CheckAuthRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// user_id is the caller's, as the gateway found out.
+	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// method and path are those of the request; the path without query, parameters decoded as the route has them.
+	Method string `protobuf:"bytes,2,opt,name=method,proto3" json:"method,omitempty"`
+	Path   string `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
+	// body is the request's body, a JSON object with or without "auth".
+	Body          []byte `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckAuthRequest) Reset() {
+	*x = CheckAuthRequest{}
+	mi := &file_api_identity_identity_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckAuthRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckAuthRequest) ProtoMessage() {}
+
+func (x *CheckAuthRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_identity_identity_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckAuthRequest.ProtoReflect.Descriptor instead.
+func (*CheckAuthRequest) Descriptor() ([]byte, []int) {
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *CheckAuthRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *CheckAuthRequest) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *CheckAuthRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *CheckAuthRequest) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+type CheckAuthResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// challenge is empty where the request may go on; otherwise it is what to answer it with, as JSON, and status 401.
+	Challenge     []byte `protobuf:"bytes,1,opt,name=challenge,proto3" json:"challenge,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckAuthResponse) Reset() {
+	*x = CheckAuthResponse{}
+	mi := &file_api_identity_identity_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckAuthResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckAuthResponse) ProtoMessage() {}
+
+func (x *CheckAuthResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_identity_identity_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckAuthResponse.ProtoReflect.Descriptor instead.
+func (*CheckAuthResponse) Descriptor() ([]byte, []int) {
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *CheckAuthResponse) GetChallenge() []byte {
+	if x != nil {
+		return x.Challenge
+	}
+	return nil
+}
+
 // UserEvent is the body of an entry in the identity log. A reader that needs more asks for the current state.
 type UserEvent struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -584,7 +709,7 @@ type UserEvent struct {
 
 func (x *UserEvent) Reset() {
 	*x = UserEvent{}
-	mi := &file_api_identity_identity_proto_msgTypes[8]
+	mi := &file_api_identity_identity_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -596,7 +721,7 @@ func (x *UserEvent) String() string {
 func (*UserEvent) ProtoMessage() {}
 
 func (x *UserEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[8]
+	mi := &file_api_identity_identity_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -609,7 +734,7 @@ func (x *UserEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserEvent.ProtoReflect.Descriptor instead.
 func (*UserEvent) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{8}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *UserEvent) GetUserId() string {
@@ -666,7 +791,7 @@ type AddUserRequest struct {
 
 func (x *AddUserRequest) Reset() {
 	*x = AddUserRequest{}
-	mi := &file_api_identity_identity_proto_msgTypes[9]
+	mi := &file_api_identity_identity_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -678,7 +803,7 @@ func (x *AddUserRequest) String() string {
 func (*AddUserRequest) ProtoMessage() {}
 
 func (x *AddUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[9]
+	mi := &file_api_identity_identity_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -691,7 +816,7 @@ func (x *AddUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddUserRequest.ProtoReflect.Descriptor instead.
 func (*AddUserRequest) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{9}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AddUserRequest) GetName() string {
@@ -724,7 +849,7 @@ type AddUserResponse struct {
 
 func (x *AddUserResponse) Reset() {
 	*x = AddUserResponse{}
-	mi := &file_api_identity_identity_proto_msgTypes[10]
+	mi := &file_api_identity_identity_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -736,7 +861,7 @@ func (x *AddUserResponse) String() string {
 func (*AddUserResponse) ProtoMessage() {}
 
 func (x *AddUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[10]
+	mi := &file_api_identity_identity_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -749,7 +874,7 @@ func (x *AddUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddUserResponse.ProtoReflect.Descriptor instead.
 func (*AddUserResponse) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{10}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AddUserResponse) GetUserId() string {
@@ -770,7 +895,7 @@ type SetPasswordRequest struct {
 
 func (x *SetPasswordRequest) Reset() {
 	*x = SetPasswordRequest{}
-	mi := &file_api_identity_identity_proto_msgTypes[11]
+	mi := &file_api_identity_identity_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -782,7 +907,7 @@ func (x *SetPasswordRequest) String() string {
 func (*SetPasswordRequest) ProtoMessage() {}
 
 func (x *SetPasswordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[11]
+	mi := &file_api_identity_identity_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -795,7 +920,7 @@ func (x *SetPasswordRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPasswordRequest.ProtoReflect.Descriptor instead.
 func (*SetPasswordRequest) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{11}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SetPasswordRequest) GetName() string {
@@ -827,7 +952,7 @@ type SetPasswordResponse struct {
 
 func (x *SetPasswordResponse) Reset() {
 	*x = SetPasswordResponse{}
-	mi := &file_api_identity_identity_proto_msgTypes[12]
+	mi := &file_api_identity_identity_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -839,7 +964,7 @@ func (x *SetPasswordResponse) String() string {
 func (*SetPasswordResponse) ProtoMessage() {}
 
 func (x *SetPasswordResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[12]
+	mi := &file_api_identity_identity_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -852,7 +977,7 @@ func (x *SetPasswordResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPasswordResponse.ProtoReflect.Descriptor instead.
 func (*SetPasswordResponse) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{12}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{14}
 }
 
 type ListUsersRequest struct {
@@ -866,7 +991,7 @@ type ListUsersRequest struct {
 
 func (x *ListUsersRequest) Reset() {
 	*x = ListUsersRequest{}
-	mi := &file_api_identity_identity_proto_msgTypes[13]
+	mi := &file_api_identity_identity_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -878,7 +1003,7 @@ func (x *ListUsersRequest) String() string {
 func (*ListUsersRequest) ProtoMessage() {}
 
 func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[13]
+	mi := &file_api_identity_identity_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -891,7 +1016,7 @@ func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersRequest.ProtoReflect.Descriptor instead.
 func (*ListUsersRequest) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{13}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListUsersRequest) GetAfter() string {
@@ -923,7 +1048,7 @@ type UserInfo struct {
 
 func (x *UserInfo) Reset() {
 	*x = UserInfo{}
-	mi := &file_api_identity_identity_proto_msgTypes[14]
+	mi := &file_api_identity_identity_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -935,7 +1060,7 @@ func (x *UserInfo) String() string {
 func (*UserInfo) ProtoMessage() {}
 
 func (x *UserInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[14]
+	mi := &file_api_identity_identity_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -948,7 +1073,7 @@ func (x *UserInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserInfo.ProtoReflect.Descriptor instead.
 func (*UserInfo) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{14}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *UserInfo) GetUserId() string {
@@ -1009,7 +1134,7 @@ type ListUsersResponse struct {
 
 func (x *ListUsersResponse) Reset() {
 	*x = ListUsersResponse{}
-	mi := &file_api_identity_identity_proto_msgTypes[15]
+	mi := &file_api_identity_identity_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1021,7 +1146,7 @@ func (x *ListUsersResponse) String() string {
 func (*ListUsersResponse) ProtoMessage() {}
 
 func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[15]
+	mi := &file_api_identity_identity_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1034,7 +1159,7 @@ func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersResponse.ProtoReflect.Descriptor instead.
 func (*ListUsersResponse) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{15}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListUsersResponse) GetUsers() []*UserInfo {
@@ -1054,7 +1179,7 @@ type DeactivateRequest struct {
 
 func (x *DeactivateRequest) Reset() {
 	*x = DeactivateRequest{}
-	mi := &file_api_identity_identity_proto_msgTypes[16]
+	mi := &file_api_identity_identity_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1066,7 +1191,7 @@ func (x *DeactivateRequest) String() string {
 func (*DeactivateRequest) ProtoMessage() {}
 
 func (x *DeactivateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[16]
+	mi := &file_api_identity_identity_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1079,7 +1204,7 @@ func (x *DeactivateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeactivateRequest.ProtoReflect.Descriptor instead.
 func (*DeactivateRequest) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{16}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DeactivateRequest) GetName() string {
@@ -1104,7 +1229,7 @@ type DeactivateResponse struct {
 
 func (x *DeactivateResponse) Reset() {
 	*x = DeactivateResponse{}
-	mi := &file_api_identity_identity_proto_msgTypes[17]
+	mi := &file_api_identity_identity_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1116,7 +1241,7 @@ func (x *DeactivateResponse) String() string {
 func (*DeactivateResponse) ProtoMessage() {}
 
 func (x *DeactivateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[17]
+	mi := &file_api_identity_identity_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1129,16 +1254,446 @@ func (x *DeactivateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeactivateResponse.ProtoReflect.Descriptor instead.
 func (*DeactivateResponse) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{17}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{19}
+}
+
+type RegistrationToken struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Token string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// uses_allowed is absent where the token may be used any number of times.
+	UsesAllowed *int64 `protobuf:"varint,2,opt,name=uses_allowed,json=usesAllowed,proto3,oneof" json:"uses_allowed,omitempty"`
+	Uses        int64  `protobuf:"varint,3,opt,name=uses,proto3" json:"uses,omitempty"`
+	// expires_ms is 0 for never.
+	ExpiresMs     int64 `protobuf:"varint,4,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"`
+	CreatedMs     int64 `protobuf:"varint,5,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegistrationToken) Reset() {
+	*x = RegistrationToken{}
+	mi := &file_api_identity_identity_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegistrationToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegistrationToken) ProtoMessage() {}
+
+func (x *RegistrationToken) ProtoReflect() protoreflect.Message {
+	mi := &file_api_identity_identity_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegistrationToken.ProtoReflect.Descriptor instead.
+func (*RegistrationToken) Descriptor() ([]byte, []int) {
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *RegistrationToken) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *RegistrationToken) GetUsesAllowed() int64 {
+	if x != nil && x.UsesAllowed != nil {
+		return *x.UsesAllowed
+	}
+	return 0
+}
+
+func (x *RegistrationToken) GetUses() int64 {
+	if x != nil {
+		return x.Uses
+	}
+	return 0
+}
+
+func (x *RegistrationToken) GetExpiresMs() int64 {
+	if x != nil {
+		return x.ExpiresMs
+	}
+	return 0
+}
+
+func (x *RegistrationToken) GetCreatedMs() int64 {
+	if x != nil {
+		return x.CreatedMs
+	}
+	return 0
+}
+
+type AddRegistrationTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// token is made up where it is empty.
+	Token         string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	UsesAllowed   *int64 `protobuf:"varint,2,opt,name=uses_allowed,json=usesAllowed,proto3,oneof" json:"uses_allowed,omitempty"`
+	ExpiresMs     int64  `protobuf:"varint,3,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddRegistrationTokenRequest) Reset() {
+	*x = AddRegistrationTokenRequest{}
+	mi := &file_api_identity_identity_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddRegistrationTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddRegistrationTokenRequest) ProtoMessage() {}
+
+func (x *AddRegistrationTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_identity_identity_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddRegistrationTokenRequest.ProtoReflect.Descriptor instead.
+func (*AddRegistrationTokenRequest) Descriptor() ([]byte, []int) {
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *AddRegistrationTokenRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *AddRegistrationTokenRequest) GetUsesAllowed() int64 {
+	if x != nil && x.UsesAllowed != nil {
+		return *x.UsesAllowed
+	}
+	return 0
+}
+
+func (x *AddRegistrationTokenRequest) GetExpiresMs() int64 {
+	if x != nil {
+		return x.ExpiresMs
+	}
+	return 0
+}
+
+type ListRegistrationTokensRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// after is the token to go on from.
+	After         string `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`
+	Limit         int32  `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRegistrationTokensRequest) Reset() {
+	*x = ListRegistrationTokensRequest{}
+	mi := &file_api_identity_identity_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRegistrationTokensRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRegistrationTokensRequest) ProtoMessage() {}
+
+func (x *ListRegistrationTokensRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_identity_identity_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRegistrationTokensRequest.ProtoReflect.Descriptor instead.
+func (*ListRegistrationTokensRequest) Descriptor() ([]byte, []int) {
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ListRegistrationTokensRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *ListRegistrationTokensRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type ListRegistrationTokensResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tokens        []*RegistrationToken   `protobuf:"bytes,1,rep,name=tokens,proto3" json:"tokens,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRegistrationTokensResponse) Reset() {
+	*x = ListRegistrationTokensResponse{}
+	mi := &file_api_identity_identity_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRegistrationTokensResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRegistrationTokensResponse) ProtoMessage() {}
+
+func (x *ListRegistrationTokensResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_identity_identity_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRegistrationTokensResponse.ProtoReflect.Descriptor instead.
+func (*ListRegistrationTokensResponse) Descriptor() ([]byte, []int) {
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ListRegistrationTokensResponse) GetTokens() []*RegistrationToken {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
+type RemoveRegistrationTokenRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveRegistrationTokenRequest) Reset() {
+	*x = RemoveRegistrationTokenRequest{}
+	mi := &file_api_identity_identity_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveRegistrationTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveRegistrationTokenRequest) ProtoMessage() {}
+
+func (x *RemoveRegistrationTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_identity_identity_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveRegistrationTokenRequest.ProtoReflect.Descriptor instead.
+func (*RemoveRegistrationTokenRequest) Descriptor() ([]byte, []int) {
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *RemoveRegistrationTokenRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+type RemoveRegistrationTokenResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveRegistrationTokenResponse) Reset() {
+	*x = RemoveRegistrationTokenResponse{}
+	mi := &file_api_identity_identity_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveRegistrationTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveRegistrationTokenResponse) ProtoMessage() {}
+
+func (x *RemoveRegistrationTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_identity_identity_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveRegistrationTokenResponse.ProtoReflect.Descriptor instead.
+func (*RemoveRegistrationTokenResponse) Descriptor() ([]byte, []int) {
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{25}
+}
+
+type SetStatusRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Locked        *bool                  `protobuf:"varint,2,opt,name=locked,proto3,oneof" json:"locked,omitempty"`
+	Suspended     *bool                  `protobuf:"varint,3,opt,name=suspended,proto3,oneof" json:"suspended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetStatusRequest) Reset() {
+	*x = SetStatusRequest{}
+	mi := &file_api_identity_identity_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetStatusRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetStatusRequest) ProtoMessage() {}
+
+func (x *SetStatusRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_identity_identity_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetStatusRequest.ProtoReflect.Descriptor instead.
+func (*SetStatusRequest) Descriptor() ([]byte, []int) {
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *SetStatusRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SetStatusRequest) GetLocked() bool {
+	if x != nil && x.Locked != nil {
+		return *x.Locked
+	}
+	return false
+}
+
+func (x *SetStatusRequest) GetSuspended() bool {
+	if x != nil && x.Suspended != nil {
+		return *x.Suspended
+	}
+	return false
+}
+
+type SetStatusResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Locked        bool                   `protobuf:"varint,1,opt,name=locked,proto3" json:"locked,omitempty"`
+	Suspended     bool                   `protobuf:"varint,2,opt,name=suspended,proto3" json:"suspended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetStatusResponse) Reset() {
+	*x = SetStatusResponse{}
+	mi := &file_api_identity_identity_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetStatusResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetStatusResponse) ProtoMessage() {}
+
+func (x *SetStatusResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_identity_identity_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetStatusResponse.ProtoReflect.Descriptor instead.
+func (*SetStatusResponse) Descriptor() ([]byte, []int) {
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *SetStatusResponse) GetLocked() bool {
+	if x != nil {
+		return x.Locked
+	}
+	return false
+}
+
+func (x *SetStatusResponse) GetSuspended() bool {
+	if x != nil {
+		return x.Suspended
+	}
+	return false
 }
 
 var File_api_identity_identity_proto protoreflect.FileDescriptor
 
 const file_api_identity_identity_proto_rawDesc = "" +
 	"\n" +
-	"\x1bapi/identity/identity.proto\x12\x13hongyan.identity.v1\"8\n" +
+	"\x1bapi/identity/identity.proto\x12\x13hongyan.identity.v1\"Y\n" +
 	"\x13AuthenticateRequest\x12!\n" +
-	"\faccess_token\x18\x01 \x01(\tR\vaccessToken\"\xed\x01\n" +
+	"\faccess_token\x18\x01 \x01(\tR\vaccessToken\x12\x1f\n" +
+	"\vremote_addr\x18\x02 \x01(\tR\n" +
+	"remoteAddr\"\xed\x01\n" +
 	"\x14AuthenticateResponse\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x1b\n" +
 	"\tdevice_id\x18\x02 \x01(\tR\bdeviceId\x12\x14\n" +
@@ -1170,7 +1725,14 @@ const file_api_identity_identity_proto_rawDesc = "" +
 	"\x06locked\x18\x05 \x01(\bR\x06locked\x12\x1c\n" +
 	"\tsuspended\x18\x06 \x01(\bR\tsuspended\"@\n" +
 	"\rUsersResponse\x12/\n" +
-	"\x05users\x18\x01 \x03(\v2\x19.hongyan.identity.v1.UserR\x05users\"\xbe\x01\n" +
+	"\x05users\x18\x01 \x03(\v2\x19.hongyan.identity.v1.UserR\x05users\"k\n" +
+	"\x10CheckAuthRequest\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x16\n" +
+	"\x06method\x18\x02 \x01(\tR\x06method\x12\x12\n" +
+	"\x04path\x18\x03 \x01(\tR\x04path\x12\x12\n" +
+	"\x04body\x18\x04 \x01(\fR\x04body\"1\n" +
+	"\x11CheckAuthResponse\x12\x1c\n" +
+	"\tchallenge\x18\x01 \x01(\fR\tchallenge\"\xbe\x01\n" +
 	"\tUserEvent\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x1d\n" +
 	"\n" +
@@ -1207,7 +1769,40 @@ const file_api_identity_identity_proto_rawDesc = "" +
 	"\x11DeactivateRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05erase\x18\x02 \x01(\bR\x05erase\"\x14\n" +
-	"\x12DeactivateResponse*\xc8\x02\n" +
+	"\x12DeactivateResponse\"\xb4\x01\n" +
+	"\x11RegistrationToken\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\x12&\n" +
+	"\fuses_allowed\x18\x02 \x01(\x03H\x00R\vusesAllowed\x88\x01\x01\x12\x12\n" +
+	"\x04uses\x18\x03 \x01(\x03R\x04uses\x12\x1d\n" +
+	"\n" +
+	"expires_ms\x18\x04 \x01(\x03R\texpiresMs\x12\x1d\n" +
+	"\n" +
+	"created_ms\x18\x05 \x01(\x03R\tcreatedMsB\x0f\n" +
+	"\r_uses_allowed\"\x8b\x01\n" +
+	"\x1bAddRegistrationTokenRequest\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\x12&\n" +
+	"\fuses_allowed\x18\x02 \x01(\x03H\x00R\vusesAllowed\x88\x01\x01\x12\x1d\n" +
+	"\n" +
+	"expires_ms\x18\x03 \x01(\x03R\texpiresMsB\x0f\n" +
+	"\r_uses_allowed\"K\n" +
+	"\x1dListRegistrationTokensRequest\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\tR\x05after\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\x05R\x05limit\"`\n" +
+	"\x1eListRegistrationTokensResponse\x12>\n" +
+	"\x06tokens\x18\x01 \x03(\v2&.hongyan.identity.v1.RegistrationTokenR\x06tokens\"6\n" +
+	"\x1eRemoveRegistrationTokenRequest\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\"!\n" +
+	"\x1fRemoveRegistrationTokenResponse\"\x7f\n" +
+	"\x10SetStatusRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
+	"\x06locked\x18\x02 \x01(\bH\x00R\x06locked\x88\x01\x01\x12!\n" +
+	"\tsuspended\x18\x03 \x01(\bH\x01R\tsuspended\x88\x01\x01B\t\n" +
+	"\a_lockedB\f\n" +
+	"\n" +
+	"_suspended\"I\n" +
+	"\x11SetStatusResponse\x12\x16\n" +
+	"\x06locked\x18\x01 \x01(\bR\x06locked\x12\x1c\n" +
+	"\tsuspended\x18\x02 \x01(\bR\tsuspended*\xc8\x02\n" +
 	"\rUserEventKind\x12\x1f\n" +
 	"\x1bUSER_EVENT_KIND_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aUSER_EVENT_KIND_REGISTERED\x10\x01\x12#\n" +
@@ -1217,17 +1812,22 @@ const file_api_identity_identity_proto_rawDesc = "" +
 	"\x1eUSER_EVENT_KIND_DEVICE_REMOVED\x10\x05\x12\x1f\n" +
 	"\x1bUSER_EVENT_KIND_DEACTIVATED\x10\x06\x12\"\n" +
 	"\x1eUSER_EVENT_KIND_STATUS_CHANGED\x10\a\x12\"\n" +
-	"\x1eUSER_EVENT_KIND_SESSIONS_ENDED\x10\b2\x98\x02\n" +
+	"\x1eUSER_EVENT_KIND_SESSIONS_ENDED\x10\b2\xf4\x02\n" +
 	"\bIdentity\x12c\n" +
 	"\fAuthenticate\x12(.hongyan.identity.v1.AuthenticateRequest\x1a).hongyan.identity.v1.AuthenticateResponse\x12W\n" +
 	"\bProfiles\x12$.hongyan.identity.v1.ProfilesRequest\x1a%.hongyan.identity.v1.ProfilesResponse\x12N\n" +
-	"\x05Users\x12!.hongyan.identity.v1.UsersRequest\x1a\".hongyan.identity.v1.UsersResponse2\xfa\x02\n" +
+	"\x05Users\x12!.hongyan.identity.v1.UsersRequest\x1a\".hongyan.identity.v1.UsersResponse\x12Z\n" +
+	"\tCheckAuth\x12%.hongyan.identity.v1.CheckAuthRequest\x1a&.hongyan.identity.v1.CheckAuthResponse2\xd3\x06\n" +
 	"\x05Admin\x12T\n" +
 	"\aAddUser\x12#.hongyan.identity.v1.AddUserRequest\x1a$.hongyan.identity.v1.AddUserResponse\x12`\n" +
 	"\vSetPassword\x12'.hongyan.identity.v1.SetPasswordRequest\x1a(.hongyan.identity.v1.SetPasswordResponse\x12Z\n" +
 	"\tListUsers\x12%.hongyan.identity.v1.ListUsersRequest\x1a&.hongyan.identity.v1.ListUsersResponse\x12]\n" +
 	"\n" +
-	"Deactivate\x12&.hongyan.identity.v1.DeactivateRequest\x1a'.hongyan.identity.v1.DeactivateResponseB!Z\x1fhongyan/api/identity;identitypbb\x06proto3"
+	"Deactivate\x12&.hongyan.identity.v1.DeactivateRequest\x1a'.hongyan.identity.v1.DeactivateResponse\x12p\n" +
+	"\x14AddRegistrationToken\x120.hongyan.identity.v1.AddRegistrationTokenRequest\x1a&.hongyan.identity.v1.RegistrationToken\x12\x81\x01\n" +
+	"\x16ListRegistrationTokens\x122.hongyan.identity.v1.ListRegistrationTokensRequest\x1a3.hongyan.identity.v1.ListRegistrationTokensResponse\x12\x84\x01\n" +
+	"\x17RemoveRegistrationToken\x123.hongyan.identity.v1.RemoveRegistrationTokenRequest\x1a4.hongyan.identity.v1.RemoveRegistrationTokenResponse\x12Z\n" +
+	"\tSetStatus\x12%.hongyan.identity.v1.SetStatusRequest\x1a&.hongyan.identity.v1.SetStatusResponseB!Z\x1fhongyan/api/identity;identitypbb\x06proto3"
 
 var (
 	file_api_identity_identity_proto_rawDescOnce sync.Once
@@ -1242,52 +1842,73 @@ func file_api_identity_identity_proto_rawDescGZIP() []byte {
 }
 
 var file_api_identity_identity_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_api_identity_identity_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_api_identity_identity_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_api_identity_identity_proto_goTypes = []any{
-	(UserEventKind)(0),           // 0: hongyan.identity.v1.UserEventKind
-	(*AuthenticateRequest)(nil),  // 1: hongyan.identity.v1.AuthenticateRequest
-	(*AuthenticateResponse)(nil), // 2: hongyan.identity.v1.AuthenticateResponse
-	(*ProfilesRequest)(nil),      // 3: hongyan.identity.v1.ProfilesRequest
-	(*Profile)(nil),              // 4: hongyan.identity.v1.Profile
-	(*ProfilesResponse)(nil),     // 5: hongyan.identity.v1.ProfilesResponse
-	(*UsersRequest)(nil),         // 6: hongyan.identity.v1.UsersRequest
-	(*User)(nil),                 // 7: hongyan.identity.v1.User
-	(*UsersResponse)(nil),        // 8: hongyan.identity.v1.UsersResponse
-	(*UserEvent)(nil),            // 9: hongyan.identity.v1.UserEvent
-	(*AddUserRequest)(nil),       // 10: hongyan.identity.v1.AddUserRequest
-	(*AddUserResponse)(nil),      // 11: hongyan.identity.v1.AddUserResponse
-	(*SetPasswordRequest)(nil),   // 12: hongyan.identity.v1.SetPasswordRequest
-	(*SetPasswordResponse)(nil),  // 13: hongyan.identity.v1.SetPasswordResponse
-	(*ListUsersRequest)(nil),     // 14: hongyan.identity.v1.ListUsersRequest
-	(*UserInfo)(nil),             // 15: hongyan.identity.v1.UserInfo
-	(*ListUsersResponse)(nil),    // 16: hongyan.identity.v1.ListUsersResponse
-	(*DeactivateRequest)(nil),    // 17: hongyan.identity.v1.DeactivateRequest
-	(*DeactivateResponse)(nil),   // 18: hongyan.identity.v1.DeactivateResponse
+	(UserEventKind)(0),                      // 0: hongyan.identity.v1.UserEventKind
+	(*AuthenticateRequest)(nil),             // 1: hongyan.identity.v1.AuthenticateRequest
+	(*AuthenticateResponse)(nil),            // 2: hongyan.identity.v1.AuthenticateResponse
+	(*ProfilesRequest)(nil),                 // 3: hongyan.identity.v1.ProfilesRequest
+	(*Profile)(nil),                         // 4: hongyan.identity.v1.Profile
+	(*ProfilesResponse)(nil),                // 5: hongyan.identity.v1.ProfilesResponse
+	(*UsersRequest)(nil),                    // 6: hongyan.identity.v1.UsersRequest
+	(*User)(nil),                            // 7: hongyan.identity.v1.User
+	(*UsersResponse)(nil),                   // 8: hongyan.identity.v1.UsersResponse
+	(*CheckAuthRequest)(nil),                // 9: hongyan.identity.v1.CheckAuthRequest
+	(*CheckAuthResponse)(nil),               // 10: hongyan.identity.v1.CheckAuthResponse
+	(*UserEvent)(nil),                       // 11: hongyan.identity.v1.UserEvent
+	(*AddUserRequest)(nil),                  // 12: hongyan.identity.v1.AddUserRequest
+	(*AddUserResponse)(nil),                 // 13: hongyan.identity.v1.AddUserResponse
+	(*SetPasswordRequest)(nil),              // 14: hongyan.identity.v1.SetPasswordRequest
+	(*SetPasswordResponse)(nil),             // 15: hongyan.identity.v1.SetPasswordResponse
+	(*ListUsersRequest)(nil),                // 16: hongyan.identity.v1.ListUsersRequest
+	(*UserInfo)(nil),                        // 17: hongyan.identity.v1.UserInfo
+	(*ListUsersResponse)(nil),               // 18: hongyan.identity.v1.ListUsersResponse
+	(*DeactivateRequest)(nil),               // 19: hongyan.identity.v1.DeactivateRequest
+	(*DeactivateResponse)(nil),              // 20: hongyan.identity.v1.DeactivateResponse
+	(*RegistrationToken)(nil),               // 21: hongyan.identity.v1.RegistrationToken
+	(*AddRegistrationTokenRequest)(nil),     // 22: hongyan.identity.v1.AddRegistrationTokenRequest
+	(*ListRegistrationTokensRequest)(nil),   // 23: hongyan.identity.v1.ListRegistrationTokensRequest
+	(*ListRegistrationTokensResponse)(nil),  // 24: hongyan.identity.v1.ListRegistrationTokensResponse
+	(*RemoveRegistrationTokenRequest)(nil),  // 25: hongyan.identity.v1.RemoveRegistrationTokenRequest
+	(*RemoveRegistrationTokenResponse)(nil), // 26: hongyan.identity.v1.RemoveRegistrationTokenResponse
+	(*SetStatusRequest)(nil),                // 27: hongyan.identity.v1.SetStatusRequest
+	(*SetStatusResponse)(nil),               // 28: hongyan.identity.v1.SetStatusResponse
 }
 var file_api_identity_identity_proto_depIdxs = []int32{
 	4,  // 0: hongyan.identity.v1.ProfilesResponse.profiles:type_name -> hongyan.identity.v1.Profile
 	7,  // 1: hongyan.identity.v1.UsersResponse.users:type_name -> hongyan.identity.v1.User
 	4,  // 2: hongyan.identity.v1.UserEvent.profile:type_name -> hongyan.identity.v1.Profile
-	15, // 3: hongyan.identity.v1.ListUsersResponse.users:type_name -> hongyan.identity.v1.UserInfo
-	1,  // 4: hongyan.identity.v1.Identity.Authenticate:input_type -> hongyan.identity.v1.AuthenticateRequest
-	3,  // 5: hongyan.identity.v1.Identity.Profiles:input_type -> hongyan.identity.v1.ProfilesRequest
-	6,  // 6: hongyan.identity.v1.Identity.Users:input_type -> hongyan.identity.v1.UsersRequest
-	10, // 7: hongyan.identity.v1.Admin.AddUser:input_type -> hongyan.identity.v1.AddUserRequest
-	12, // 8: hongyan.identity.v1.Admin.SetPassword:input_type -> hongyan.identity.v1.SetPasswordRequest
-	14, // 9: hongyan.identity.v1.Admin.ListUsers:input_type -> hongyan.identity.v1.ListUsersRequest
-	17, // 10: hongyan.identity.v1.Admin.Deactivate:input_type -> hongyan.identity.v1.DeactivateRequest
-	2,  // 11: hongyan.identity.v1.Identity.Authenticate:output_type -> hongyan.identity.v1.AuthenticateResponse
-	5,  // 12: hongyan.identity.v1.Identity.Profiles:output_type -> hongyan.identity.v1.ProfilesResponse
-	8,  // 13: hongyan.identity.v1.Identity.Users:output_type -> hongyan.identity.v1.UsersResponse
-	11, // 14: hongyan.identity.v1.Admin.AddUser:output_type -> hongyan.identity.v1.AddUserResponse
-	13, // 15: hongyan.identity.v1.Admin.SetPassword:output_type -> hongyan.identity.v1.SetPasswordResponse
-	16, // 16: hongyan.identity.v1.Admin.ListUsers:output_type -> hongyan.identity.v1.ListUsersResponse
-	18, // 17: hongyan.identity.v1.Admin.Deactivate:output_type -> hongyan.identity.v1.DeactivateResponse
-	11, // [11:18] is the sub-list for method output_type
-	4,  // [4:11] is the sub-list for method input_type
-	4,  // [4:4] is the sub-list for extension type_name
-	4,  // [4:4] is the sub-list for extension extendee
-	0,  // [0:4] is the sub-list for field type_name
+	17, // 3: hongyan.identity.v1.ListUsersResponse.users:type_name -> hongyan.identity.v1.UserInfo
+	21, // 4: hongyan.identity.v1.ListRegistrationTokensResponse.tokens:type_name -> hongyan.identity.v1.RegistrationToken
+	1,  // 5: hongyan.identity.v1.Identity.Authenticate:input_type -> hongyan.identity.v1.AuthenticateRequest
+	3,  // 6: hongyan.identity.v1.Identity.Profiles:input_type -> hongyan.identity.v1.ProfilesRequest
+	6,  // 7: hongyan.identity.v1.Identity.Users:input_type -> hongyan.identity.v1.UsersRequest
+	9,  // 8: hongyan.identity.v1.Identity.CheckAuth:input_type -> hongyan.identity.v1.CheckAuthRequest
+	12, // 9: hongyan.identity.v1.Admin.AddUser:input_type -> hongyan.identity.v1.AddUserRequest
+	14, // 10: hongyan.identity.v1.Admin.SetPassword:input_type -> hongyan.identity.v1.SetPasswordRequest
+	16, // 11: hongyan.identity.v1.Admin.ListUsers:input_type -> hongyan.identity.v1.ListUsersRequest
+	19, // 12: hongyan.identity.v1.Admin.Deactivate:input_type -> hongyan.identity.v1.DeactivateRequest
+	22, // 13: hongyan.identity.v1.Admin.AddRegistrationToken:input_type -> hongyan.identity.v1.AddRegistrationTokenRequest
+	23, // 14: hongyan.identity.v1.Admin.ListRegistrationTokens:input_type -> hongyan.identity.v1.ListRegistrationTokensRequest
+	25, // 15: hongyan.identity.v1.Admin.RemoveRegistrationToken:input_type -> hongyan.identity.v1.RemoveRegistrationTokenRequest
+	27, // 16: hongyan.identity.v1.Admin.SetStatus:input_type -> hongyan.identity.v1.SetStatusRequest
+	2,  // 17: hongyan.identity.v1.Identity.Authenticate:output_type -> hongyan.identity.v1.AuthenticateResponse
+	5,  // 18: hongyan.identity.v1.Identity.Profiles:output_type -> hongyan.identity.v1.ProfilesResponse
+	8,  // 19: hongyan.identity.v1.Identity.Users:output_type -> hongyan.identity.v1.UsersResponse
+	10, // 20: hongyan.identity.v1.Identity.CheckAuth:output_type -> hongyan.identity.v1.CheckAuthResponse
+	13, // 21: hongyan.identity.v1.Admin.AddUser:output_type -> hongyan.identity.v1.AddUserResponse
+	15, // 22: hongyan.identity.v1.Admin.SetPassword:output_type -> hongyan.identity.v1.SetPasswordResponse
+	18, // 23: hongyan.identity.v1.Admin.ListUsers:output_type -> hongyan.identity.v1.ListUsersResponse
+	20, // 24: hongyan.identity.v1.Admin.Deactivate:output_type -> hongyan.identity.v1.DeactivateResponse
+	21, // 25: hongyan.identity.v1.Admin.AddRegistrationToken:output_type -> hongyan.identity.v1.RegistrationToken
+	24, // 26: hongyan.identity.v1.Admin.ListRegistrationTokens:output_type -> hongyan.identity.v1.ListRegistrationTokensResponse
+	26, // 27: hongyan.identity.v1.Admin.RemoveRegistrationToken:output_type -> hongyan.identity.v1.RemoveRegistrationTokenResponse
+	28, // 28: hongyan.identity.v1.Admin.SetStatus:output_type -> hongyan.identity.v1.SetStatusResponse
+	17, // [17:29] is the sub-list for method output_type
+	5,  // [5:17] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_api_identity_identity_proto_init() }
@@ -1296,13 +1917,16 @@ func file_api_identity_identity_proto_init() {
 		return
 	}
 	file_api_identity_identity_proto_msgTypes[3].OneofWrappers = []any{}
+	file_api_identity_identity_proto_msgTypes[20].OneofWrappers = []any{}
+	file_api_identity_identity_proto_msgTypes[21].OneofWrappers = []any{}
+	file_api_identity_identity_proto_msgTypes[26].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_identity_identity_proto_rawDesc), len(file_api_identity_identity_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   18,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

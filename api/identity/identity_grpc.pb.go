@@ -24,6 +24,7 @@ const (
 	Identity_Authenticate_FullMethodName = "/hongyan.identity.v1.Identity/Authenticate"
 	Identity_Profiles_FullMethodName     = "/hongyan.identity.v1.Identity/Profiles"
 	Identity_Users_FullMethodName        = "/hongyan.identity.v1.Identity/Users"
+	Identity_CheckAuth_FullMethodName    = "/hongyan.identity.v1.Identity/CheckAuth"
 )
 
 // IdentityClient is the client API for Identity service.
@@ -40,6 +41,8 @@ type IdentityClient interface {
 	Profiles(ctx context.Context, in *ProfilesRequest, opts ...grpc.CallOption) (*ProfilesResponse, error)
 	// Users says which of the users exist and what state they are in.
 	Users(ctx context.Context, in *UsersRequest, opts ...grpc.CallOption) (*UsersResponse, error)
+	// CheckAuth does a step of user-interactive authentication for a request that another service serves.
+	CheckAuth(ctx context.Context, in *CheckAuthRequest, opts ...grpc.CallOption) (*CheckAuthResponse, error)
 }
 
 type identityClient struct {
@@ -80,6 +83,16 @@ func (c *identityClient) Users(ctx context.Context, in *UsersRequest, opts ...gr
 	return out, nil
 }
 
+func (c *identityClient) CheckAuth(ctx context.Context, in *CheckAuthRequest, opts ...grpc.CallOption) (*CheckAuthResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CheckAuthResponse)
+	err := c.cc.Invoke(ctx, Identity_CheckAuth_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // IdentityServer is the server API for Identity service.
 // All implementations must embed UnimplementedIdentityServer
 // for forward compatibility.
@@ -94,6 +107,8 @@ type IdentityServer interface {
 	Profiles(context.Context, *ProfilesRequest) (*ProfilesResponse, error)
 	// Users says which of the users exist and what state they are in.
 	Users(context.Context, *UsersRequest) (*UsersResponse, error)
+	// CheckAuth does a step of user-interactive authentication for a request that another service serves.
+	CheckAuth(context.Context, *CheckAuthRequest) (*CheckAuthResponse, error)
 	mustEmbedUnimplementedIdentityServer()
 }
 
@@ -112,6 +127,9 @@ func (UnimplementedIdentityServer) Profiles(context.Context, *ProfilesRequest) (
 }
 func (UnimplementedIdentityServer) Users(context.Context, *UsersRequest) (*UsersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Users not implemented")
+}
+func (UnimplementedIdentityServer) CheckAuth(context.Context, *CheckAuthRequest) (*CheckAuthResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CheckAuth not implemented")
 }
 func (UnimplementedIdentityServer) mustEmbedUnimplementedIdentityServer() {}
 func (UnimplementedIdentityServer) testEmbeddedByValue()                  {}
@@ -188,6 +206,24 @@ func _Identity_Users_Handler(srv interface{}, ctx context.Context, dec func(inte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Identity_CheckAuth_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CheckAuthRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IdentityServer).CheckAuth(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Identity_CheckAuth_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IdentityServer).CheckAuth(ctx, req.(*CheckAuthRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Identity_ServiceDesc is the grpc.ServiceDesc for Identity service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -207,16 +243,24 @@ var Identity_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "Users",
 			Handler:    _Identity_Users_Handler,
 		},
+		{
+			MethodName: "CheckAuth",
+			Handler:    _Identity_CheckAuth_Handler,
+		},
 	},
 	Streams:  []grpc.StreamDesc{},
 	Metadata: "api/identity/identity.proto",
 }
 
 const (
-	Admin_AddUser_FullMethodName     = "/hongyan.identity.v1.Admin/AddUser"
-	Admin_SetPassword_FullMethodName = "/hongyan.identity.v1.Admin/SetPassword"
-	Admin_ListUsers_FullMethodName   = "/hongyan.identity.v1.Admin/ListUsers"
-	Admin_Deactivate_FullMethodName  = "/hongyan.identity.v1.Admin/Deactivate"
+	Admin_AddUser_FullMethodName                 = "/hongyan.identity.v1.Admin/AddUser"
+	Admin_SetPassword_FullMethodName             = "/hongyan.identity.v1.Admin/SetPassword"
+	Admin_ListUsers_FullMethodName               = "/hongyan.identity.v1.Admin/ListUsers"
+	Admin_Deactivate_FullMethodName              = "/hongyan.identity.v1.Admin/Deactivate"
+	Admin_AddRegistrationToken_FullMethodName    = "/hongyan.identity.v1.Admin/AddRegistrationToken"
+	Admin_ListRegistrationTokens_FullMethodName  = "/hongyan.identity.v1.Admin/ListRegistrationTokens"
+	Admin_RemoveRegistrationToken_FullMethodName = "/hongyan.identity.v1.Admin/RemoveRegistrationToken"
+	Admin_SetStatus_FullMethodName               = "/hongyan.identity.v1.Admin/SetStatus"
 )
 
 // AdminClient is the client API for Admin service.
@@ -229,6 +273,12 @@ type AdminClient interface {
 	SetPassword(ctx context.Context, in *SetPasswordRequest, opts ...grpc.CallOption) (*SetPasswordResponse, error)
 	ListUsers(ctx context.Context, in *ListUsersRequest, opts ...grpc.CallOption) (*ListUsersResponse, error)
 	Deactivate(ctx context.Context, in *DeactivateRequest, opts ...grpc.CallOption) (*DeactivateResponse, error)
+	// AddRegistrationToken makes a token for registering while registration is by token.
+	AddRegistrationToken(ctx context.Context, in *AddRegistrationTokenRequest, opts ...grpc.CallOption) (*RegistrationToken, error)
+	ListRegistrationTokens(ctx context.Context, in *ListRegistrationTokensRequest, opts ...grpc.CallOption) (*ListRegistrationTokensResponse, error)
+	RemoveRegistrationToken(ctx context.Context, in *RemoveRegistrationTokenRequest, opts ...grpc.CallOption) (*RemoveRegistrationTokenResponse, error)
+	// SetStatus locks, suspends and releases an account.
+	SetStatus(ctx context.Context, in *SetStatusRequest, opts ...grpc.CallOption) (*SetStatusResponse, error)
 }
 
 type adminClient struct {
@@ -279,6 +329,46 @@ func (c *adminClient) Deactivate(ctx context.Context, in *DeactivateRequest, opt
 	return out, nil
 }
 
+func (c *adminClient) AddRegistrationToken(ctx context.Context, in *AddRegistrationTokenRequest, opts ...grpc.CallOption) (*RegistrationToken, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RegistrationToken)
+	err := c.cc.Invoke(ctx, Admin_AddRegistrationToken_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) ListRegistrationTokens(ctx context.Context, in *ListRegistrationTokensRequest, opts ...grpc.CallOption) (*ListRegistrationTokensResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRegistrationTokensResponse)
+	err := c.cc.Invoke(ctx, Admin_ListRegistrationTokens_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) RemoveRegistrationToken(ctx context.Context, in *RemoveRegistrationTokenRequest, opts ...grpc.CallOption) (*RemoveRegistrationTokenResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveRegistrationTokenResponse)
+	err := c.cc.Invoke(ctx, Admin_RemoveRegistrationToken_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) SetStatus(ctx context.Context, in *SetStatusRequest, opts ...grpc.CallOption) (*SetStatusResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetStatusResponse)
+	err := c.cc.Invoke(ctx, Admin_SetStatus_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServer is the server API for Admin service.
 // All implementations must embed UnimplementedAdminServer
 // for forward compatibility.
@@ -289,6 +379,12 @@ type AdminServer interface {
 	SetPassword(context.Context, *SetPasswordRequest) (*SetPasswordResponse, error)
 	ListUsers(context.Context, *ListUsersRequest) (*ListUsersResponse, error)
 	Deactivate(context.Context, *DeactivateRequest) (*DeactivateResponse, error)
+	// AddRegistrationToken makes a token for registering while registration is by token.
+	AddRegistrationToken(context.Context, *AddRegistrationTokenRequest) (*RegistrationToken, error)
+	ListRegistrationTokens(context.Context, *ListRegistrationTokensRequest) (*ListRegistrationTokensResponse, error)
+	RemoveRegistrationToken(context.Context, *RemoveRegistrationTokenRequest) (*RemoveRegistrationTokenResponse, error)
+	// SetStatus locks, suspends and releases an account.
+	SetStatus(context.Context, *SetStatusRequest) (*SetStatusResponse, error)
 	mustEmbedUnimplementedAdminServer()
 }
 
@@ -310,6 +406,18 @@ func (UnimplementedAdminServer) ListUsers(context.Context, *ListUsersRequest) (*
 }
 func (UnimplementedAdminServer) Deactivate(context.Context, *DeactivateRequest) (*DeactivateResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Deactivate not implemented")
+}
+func (UnimplementedAdminServer) AddRegistrationToken(context.Context, *AddRegistrationTokenRequest) (*RegistrationToken, error) {
+	return nil, status.Error(codes.Unimplemented, "method AddRegistrationToken not implemented")
+}
+func (UnimplementedAdminServer) ListRegistrationTokens(context.Context, *ListRegistrationTokensRequest) (*ListRegistrationTokensResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRegistrationTokens not implemented")
+}
+func (UnimplementedAdminServer) RemoveRegistrationToken(context.Context, *RemoveRegistrationTokenRequest) (*RemoveRegistrationTokenResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveRegistrationToken not implemented")
+}
+func (UnimplementedAdminServer) SetStatus(context.Context, *SetStatusRequest) (*SetStatusResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetStatus not implemented")
 }
 func (UnimplementedAdminServer) mustEmbedUnimplementedAdminServer() {}
 func (UnimplementedAdminServer) testEmbeddedByValue()               {}
@@ -404,6 +512,78 @@ func _Admin_Deactivate_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_AddRegistrationToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AddRegistrationTokenRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).AddRegistrationToken(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_AddRegistrationToken_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).AddRegistrationToken(ctx, req.(*AddRegistrationTokenRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_ListRegistrationTokens_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRegistrationTokensRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).ListRegistrationTokens(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_ListRegistrationTokens_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).ListRegistrationTokens(ctx, req.(*ListRegistrationTokensRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_RemoveRegistrationToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveRegistrationTokenRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).RemoveRegistrationToken(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_RemoveRegistrationToken_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).RemoveRegistrationToken(ctx, req.(*RemoveRegistrationTokenRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_SetStatus_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetStatusRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).SetStatus(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_SetStatus_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).SetStatus(ctx, req.(*SetStatusRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Admin_ServiceDesc is the grpc.ServiceDesc for Admin service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -426,6 +606,22 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Deactivate",
 			Handler:    _Admin_Deactivate_Handler,
+		},
+		{
+			MethodName: "AddRegistrationToken",
+			Handler:    _Admin_AddRegistrationToken_Handler,
+		},
+		{
+			MethodName: "ListRegistrationTokens",
+			Handler:    _Admin_ListRegistrationTokens_Handler,
+		},
+		{
+			MethodName: "RemoveRegistrationToken",
+			Handler:    _Admin_RemoveRegistrationToken_Handler,
+		},
+		{
+			MethodName: "SetStatus",
+			Handler:    _Admin_SetStatus_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
