@@ -1,0 +1,42 @@
+package gateway
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// clientAddress returns the address of whoever sent the request. X-Forwarded-For is read from its end, only as long as
+// the hop that wrote it is trusted. The zero Addr says that it is not known.
+func clientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	address := peer.Addr().Unmap()
+	lines := r.Header["X-Forwarded-For"]
+	if len(lines) == 0 || !isTrusted(address, trusted) {
+		return address
+	}
+	hops := strings.Split(strings.Join(lines, ","), ",")
+	for i := len(hops) - 1; i >= 0; i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			return address // what stands before it cannot be believed either
+		}
+		address = hop.Unmap()
+		if !isTrusted(address, trusted) {
+			break
+		}
+	}
+	return address
+}
+
+func isTrusted(address netip.Addr, trusted []netip.Prefix) bool {
+	for _, prefix := range trusted {
+		if prefix.Contains(address.WithZone("")) {
+			return true
+		}
+	}
+	return false
+}

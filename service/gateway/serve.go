@@ -1,0 +1,186 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/netip"
+	"net/url"
+
+	"hongyan/matrix"
+	"hongyan/platform/httpx"
+)
+
+// headerKey tells the service, and whatever chooses its instance, the key that the request is about: a room id or a
+// user id, percent-encoded.
+const headerKey = "X-Hongyan-Key"
+
+// maxRestarts bounds how often a long poll is begun again because its token was forgotten and is still good.
+const maxRestarts = 4
+
+// request is what the edge knows of a request while it answers it.
+type request struct {
+	endpoint *endpoint
+	params   httpx.Params
+	token    string
+	session  *session // nil where nobody is signed in
+	address  netip.Addr
+	id       string
+}
+
+// ServeHTTP answers everything that comes from outside.
+func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	setCORS(w.Header())
+	if r.Method == http.MethodOptions {
+		preflight(w)
+		return
+	}
+	began := s.clock()
+	q := request{id: s.ids.next()}
+	w.Header()["X-Request-Id"] = []string{q.id}
+	ew := edgeWriter{ResponseWriter: w}
+	if err := s.serve(&ew, r, &q); err != nil {
+		s.refuse(&ew, r, err)
+	}
+	took := s.clock().Sub(began)
+	if q.endpoint != nil {
+		q.endpoint.metrics.answered(ew.answered(), took)
+	}
+	logAccess(r, &q, ew.answered(), took)
+}
+
+// serve finds the route, checks who calls and how often, and has the request answered. An error says that nothing was
+// answered.
+func (s *Service) serve(w *edgeWriter, r *http.Request, q *request) error {
+	match, err := s.routes.matcher.Match(r.Method, r.URL.EscapedPath())
+	if err != nil {
+		if match.Allow != "" {
+			w.Header().Set("Allow", match.Allow)
+		}
+		return err
+	}
+	if match.Value.transport == nil {
+		return matrix.NewError(matrix.CodeUnrecognized, "Unrecognized request: this server does not have it yet.")
+	}
+	q.endpoint, q.params = match.Value, match.Params
+	q.address = clientAddress(r, s.trusted)
+	if q.endpoint.route.Auth != httpx.AuthNone {
+		q.token = accessToken(r)
+		if err := s.authenticate(r.Context(), q); err != nil {
+			return err
+		}
+	}
+	dropAccessToken(r)
+	if err := s.limits.take(q.endpoint.route.Limit, q.user(), q.address); err != nil {
+		return err
+	}
+	if err := checkLength(r, q.endpoint.route); err != nil {
+		return err
+	}
+	if q.endpoint.route.LongPoll && q.session != nil {
+		return s.poll(w, r, q)
+	}
+	s.setHeaders(r, q)
+	return s.forward(w, r, q)
+}
+
+// forward has a service answer. What keeps it from answering is 503, and nothing where the client went away.
+func (s *Service) forward(w *edgeWriter, r *http.Request, q *request) error {
+	err := httpx.Forward(w, r, q.endpoint.transport)
+	if err == nil {
+		return nil
+	}
+	var tooLarge *http.MaxBytesError
+	switch {
+	case httpx.IsClientGone(r, err):
+		return context.Canceled
+	case errors.As(err, &tooLarge):
+		return err
+	}
+	return matrix.Unavailable(err)
+}
+
+// poll has a service answer a long poll that ends when its token is forgotten. Then the token is looked up again: the
+// client reads what is wrong with it, or the poll begins anew.
+func (s *Service) poll(w *edgeWriter, r *http.Request, q *request) error {
+	for range maxRestarts {
+		err := s.pollOnce(w, r, q)
+		if !errors.Is(err, errPollStale) {
+			return err
+		}
+		if err := s.authenticate(r.Context(), q); err != nil {
+			return err
+		}
+	}
+	return matrix.Unavailable(errors.New("the token was forgotten again and again"))
+}
+
+// pollOnce fails with errPollStale, and nothing answered, when the token was forgotten before the answer began.
+func (s *Service) pollOnce(w *edgeWriter, r *http.Request, q *request) error {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	parked, err := s.sessions.park(q.session, cancel)
+	if err != nil {
+		return err
+	}
+	defer s.sessions.unpark(parked)
+	s.metrics.parked.Inc()
+	defer s.metrics.parked.Dec()
+	w.poll = parked
+	s.setHeaders(r, q)
+	err = s.forward(w, r.WithContext(ctx), q)
+	w.poll = nil
+	if parked.forgotten.Load() && w.status == 0 {
+		return errPollStale
+	}
+	return err
+}
+
+// setHeaders replaces the internal headers that came in.
+func (s *Service) setHeaders(r *http.Request, q *request) {
+	caller := httpx.Caller{RequestID: q.id, RemoteAddr: q.address}
+	if e := q.session; e != nil {
+		caller.UserID, caller.DeviceID, caller.TokenID = e.GetUserId(), e.GetDeviceId(), e.GetTokenId()
+		caller.Admin, caller.Guest = e.GetAdmin(), e.GetGuest()
+		caller.Locked, caller.Suspended = e.GetLocked(), e.GetSuspended()
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead && q.params.Get("txnId") == "" {
+		caller.IdempotencyKey = q.id
+	}
+	httpx.SetCaller(r.Header, caller)
+	if key := q.key(); key != "" {
+		r.Header[headerKey] = []string{url.PathEscape(key)}
+	}
+}
+
+// user is who is signed in, or "".
+func (q *request) user() string {
+	if q.session == nil {
+		return ""
+	}
+	return q.session.GetUserId()
+}
+
+// key is what chooses the instance that serves the request.
+func (q *request) key() string {
+	switch name := q.endpoint.route.Key; name {
+	case "":
+		return ""
+	case httpx.KeyUser:
+		return q.user()
+	default:
+		return q.params.Get(name)
+	}
+}
+
+// checkLength refuses a body that says of itself that it is too large, before it is read.
+func checkLength(r *http.Request, route httpx.Route) error {
+	limit := route.MaxBody
+	if limit == 0 {
+		limit = httpx.DefaultMaxBody
+	}
+	if r.ContentLength > limit {
+		return matrix.Errorf(matrix.CodeTooLarge, "The body is larger than %d bytes.", limit)
+	}
+	return nil
+}

@@ -1,0 +1,69 @@
+package gateway
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"hongyan/platform/httpx"
+	"hongyan/service/gateway/spec"
+)
+
+// endpoint is a route with what serves it.
+type endpoint struct {
+	route httpx.Route
+	// transport is nil for a path that the specification names and nobody serves yet.
+	transport http.RoundTripper
+	metrics   *endpointMetrics
+}
+
+// table finds the endpoint of a request.
+type table struct {
+	matcher httpx.Matcher[*endpoint]
+	built   map[string]bool // by method and path without the parameters' names
+}
+
+// add adds the routes of a service.
+func (t *table) add(up Upstream, m *metrics) error {
+	if up.Transport == nil {
+		return fmt.Errorf("upstream %s has no transport", up.Service)
+	}
+	for _, route := range up.Routes {
+		e := &endpoint{route: route, transport: up.Transport, metrics: m.endpoint(up.Service, route)}
+		if err := t.matcher.Add(route.Method, route.Path, e); err != nil {
+			return fmt.Errorf("routes of %s: %w", up.Service, err)
+		}
+		if t.built == nil {
+			t.built = map[string]bool{}
+		}
+		t.built[shape(route.Method, route.Path)] = true
+	}
+	return nil
+}
+
+// addUnbuilt adds what the specification names and nobody serves: a right method is 404 there, a wrong one 405.
+func (t *table) addUnbuilt() error {
+	for _, op := range spec.Operations() {
+		if key := shape(op.Method, op.Path); !t.built[key] {
+			t.built[key] = false
+			if err := t.matcher.Add(op.Method, op.Path, &endpoint{route: httpx.Route{Method: op.Method, Path: op.Path}}); err != nil {
+				return fmt.Errorf("operations of the specification: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// has tells whether some service serves a route.
+func (t *table) has(method, path string) bool { return t.built[shape(method, path)] }
+
+// shape is what tells two routes apart: the names of parameters do not.
+func shape(method, path string) string {
+	segments := strings.Split(path, "/")
+	for i, segment := range segments {
+		if strings.HasPrefix(segment, "{") {
+			segments[i] = "{}"
+		}
+	}
+	return method + " " + strings.Join(segments, "/")
+}

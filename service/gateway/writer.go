@@ -1,0 +1,73 @@
+package gateway
+
+import (
+	"net/http"
+
+	"hongyan/matrix"
+	"hongyan/platform/httpx"
+)
+
+// edgeWriter remembers what was answered, and drops the answer of a poll whose token was forgotten before the answer
+// began.
+type edgeWriter struct {
+	http.ResponseWriter
+	// status is 0 until the answer begins.
+	status int
+	// poll is the parked poll that is being answered, if it is one.
+	poll *poll
+}
+
+func (w *edgeWriter) drops() bool { return w.status == 0 && w.poll != nil && w.poll.forgotten.Load() }
+
+// WriteHeader begins the answer.
+func (w *edgeWriter) WriteHeader(status int) {
+	if w.drops() {
+		return
+	}
+	if status >= http.StatusOK && w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write goes on with the answer, or begins it.
+func (w *edgeWriter) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	if w.status == 0 { // dropped
+		return len(p), nil
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// Flush sends what was written so far.
+func (w *edgeWriter) Flush() {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	if w.status != 0 {
+		_ = http.NewResponseController(w.ResponseWriter).Flush() // without it the answer comes at the end
+	}
+}
+
+// Unwrap is for http.ResponseController.
+func (w *edgeWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// answered is the status that the client reads: net/http answers 200 where a handler wrote nothing.
+func (w *edgeWriter) answered() int {
+	if w.status == 0 {
+		return http.StatusOK
+	}
+	return w.status
+}
+
+// refuse answers an error of the edge itself.
+func (s *Service) refuse(w *edgeWriter, r *http.Request, err error) {
+	if w.status != 0 {
+		return // the answer has begun; Forward let the client see where it broke off
+	}
+	setCORS(w.Header()) // a service that failed may have cleared the headers
+	s.metrics.refused.WithLabelValues(string(matrix.AsError(err).Code)).Inc()
+	httpx.WriteError(w, r, err)
+}
