@@ -25,6 +25,8 @@ func ShardOf(name string, shards int) int {
 type Stream struct {
 	// ID is the stream's number in this database.
 	ID int64
+	// Name is the room id or the user id. Append does without it, with a look-up when it is not remembered.
+	Name string
 	// Shard is where its entries are.
 	Shard int
 	// Seq is the sequence number of its newest entry when it was read; 0 when it has none.
@@ -123,8 +125,16 @@ type Heads struct {
 // again, append again.
 var ErrConflict = errors.New("stream has moved on")
 
-// ErrUnavailable says that the database cannot be reached and that nothing is known to have been written.
+// ErrUnavailable says that the append was certainly not written: the database could not be reached, or the context
+// ended first, or the log is closed.
 var ErrUnavailable = errors.New("log is unavailable")
+
+// ErrUnknown says that the context or the log's own time-out ended while the append may have been under way: it was
+// written or will have been, or not. A repeat is safe with a transaction id or with Expect.
+var ErrUnknown = errors.New("outcome of the append is unknown")
+
+// ErrExists says that a row of a side table, or a ref, was there already: nothing was written.
+var ErrExists = errors.New("row exists")
 
 // DuplicateTxnError says that the transaction id was used before: nothing was written.
 type DuplicateTxnError struct {

@@ -132,6 +132,7 @@ func translateSchema(sql string, d Dialect) string {
 	if d == Postgres {
 		return sql
 	}
+	sql = strings.ReplaceAll(sql, ` COLLATE "C"`, "")
 	return typeNames.ReplaceAllStringFunc(sql, func(name string) string {
 		if name == "BYTEA" {
 			return "BLOB"

@@ -44,8 +44,8 @@ func IsRetryable(err error) bool {
 	return false
 }
 
-// IsConnectionLost reports whether the connection went while the statement may have been under way: its outcome is
-// unknown. It does not hold when the connection could not be made, since then nothing was sent.
+// IsConnectionLost reports whether the connection, or SQLite's disk, went while the statement may have been under
+// way: its outcome is unknown. It does not hold when the connection could not be made, since then nothing was sent.
 func IsConnectionLost(err error) bool {
 	if err == nil || isNeverSent(err) {
 		return false
@@ -62,12 +62,12 @@ func IsConnectionLost(err error) bool {
 	}
 	var lite *sqlite.Error
 	if errors.As(err, &lite) {
-		return false
+		// A sync that failed may have put the transaction on disk all the same.
+		return lite.Code()&0xff == sqlite3.SQLITE_IOERR
 	}
 	var netErr net.Error
 	return errors.As(err, &netErr) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, net.ErrClosed) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
-		isBroken(err)
+		errors.Is(err, net.ErrClosed) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
 // isNeverSent reports whether the database never saw the statement.
@@ -76,9 +76,22 @@ func isNeverSent(err error) bool {
 	return errors.As(err, &connect) || pgconn.SafeToRetry(err)
 }
 
-// isBroken reports whether the connection was already unusable or broke in the protocol.
-func isBroken(err error) bool {
-	return errors.Is(err, errConnBroken)
+// IsServerError reports whether the database was reached and refused the statement itself.
+func IsServerError(err error) bool {
+	if IsConnectionLost(err) {
+		return false
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return true
+	}
+	var lite *sqlite.Error
+	if !errors.As(err, &lite) {
+		return false
+	}
+	switch lite.Code() & 0xff {
+	case sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE:
+		return true
+	}
+	return false
 }
-
-var errConnBroken = errors.New("connection to the database broke")

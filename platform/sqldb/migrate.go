@@ -24,7 +24,7 @@ type Migration struct {
 	// Name names the schema's owner; its versions are in the table NAME_migration.
 	Name string
 	// Files holds goose migrations, NNNN_what.sql, at its root. They are written for PostgreSQL; on SQLite BYTEA
-	// reads BLOB, BIGINT and BOOLEAN read INTEGER, and marked lines are chosen as in every statement:
+	// reads BLOB, BIGINT and BOOLEAN read INTEGER, COLLATE "C" is left out (it is the only order), and marked lines are chosen as in every statement:
 	//
 	//	id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- postgres
 	//	id INTEGER PRIMARY KEY,                             -- sqlite

@@ -1,0 +1,229 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"hongyan/platform/sqldb"
+)
+
+// store writes batches to one kind of database.
+type store interface {
+	// write writes a batch in one transaction and sets each append's result or error. It returns an error when
+	// it has written nothing, or when IsConnectionLost holds for it and it may have written all.
+	write(ctx context.Context, batch []*pending) error
+	// settle returns when the lost attempt can no longer be written.
+	settle(ctx context.Context, lost error) error
+}
+
+const (
+	firstPause = 2 * time.Millisecond
+	lastPause  = 250 * time.Millisecond
+)
+
+// commitAll writes batches until the queue is closed and empty.
+func (l *Log) commitAll(ctx context.Context) {
+	for {
+		batch := l.queue.take()
+		if batch == nil {
+			return
+		}
+		l.commit(ctx, batch)
+		l.queue.release(batch)
+	}
+}
+
+// commit writes a batch, repeating it as necessary, and answers its appends.
+func (l *Log) commit(ctx context.Context, batch []*pending) {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.CommitTimeout)
+	defer cancel()
+	l.attempt(ctx, batch)
+	l.publish(batch)
+	for _, p := range batch {
+		close(p.done)
+	}
+}
+
+// attempt writes appends together; when something in them is refused, one after the other, so that one does not hold
+// up the others. It sets the result or the error of each.
+func (l *Log) attempt(ctx context.Context, batch []*pending) {
+	left := batch
+	for try := 0; ; try++ {
+		if left = sendable(left); len(left) == 0 {
+			return
+		}
+		err := l.write(ctx, left)
+		if err == nil {
+			return
+		}
+		if sqldb.IsConnectionLost(err) {
+			left = l.recover(ctx, left, err)
+		} else if unsent(left); isRefusal(err) {
+			if len(left) > 1 {
+				for _, p := range left {
+					l.attempt(ctx, []*pending{p})
+				}
+				return
+			}
+			if !sqldb.IsRetryable(err) {
+				l.refuse(ctx, left[0], err)
+				return
+			}
+		}
+		if !pause(ctx, try) {
+			giveUp(left, err)
+			return
+		}
+	}
+}
+
+// write is one attempt.
+func (l *Log) write(ctx context.Context, batch []*pending) error {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.AttemptTimeout)
+	defer cancel()
+	return l.store.write(ctx, batch)
+}
+
+// recover finds out what became of appends whose connection was lost, and returns those that were certainly not written.
+// When it cannot, it returns them all, still marked as sent.
+func (l *Log) recover(ctx context.Context, batch []*pending, lost error) []*pending {
+	for try := 0; ; try++ {
+		err := l.store.settle(ctx, lost)
+		var left []*pending
+		for _, p := range batch {
+			if err != nil {
+				break
+			}
+			var written bool
+			if written, err = l.find(ctx, p); err == nil && !written {
+				left = append(left, p)
+			}
+		}
+		if err == nil {
+			unsent(left)
+			return left
+		}
+		if !pause(ctx, try) {
+			return batch
+		}
+	}
+}
+
+// find looks for an append's own entries by their refs, and sets its result when they are there. Appends of keyed
+// entries alone are never found: to write them again leaves the same behind.
+func (l *Log) find(ctx context.Context, p *pending) (bool, error) {
+	after, through := p.Expect, p.Expect+1
+	if p.Expect == AnySeq {
+		after, through = p.Stream.Seq, 1<<62
+	}
+	for i := range p.Entries {
+		e := &p.Entries[i]
+		if e.Key != "" {
+			continue
+		}
+		var seq, position int64
+		err := l.db.QueryRow(ctx, l.sql.entryByRef, p.Stream.ID, after, through, e.Ref).Scan(&seq, &position)
+		if errors.Is(err, sqldb.ErrNoRows) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		p.place(seq-1+p.nseq, position-int64(i)-1+p.npos)
+		return true, nil
+	}
+	return false, nil
+}
+
+// refuse answers an append that the database refuses on its own: because it was written before, because its transaction id
+// was, because a row exists, or for a reason that a repeat does not change.
+func (l *Log) refuse(ctx context.Context, p *pending, cause error) {
+	for try := 0; ; try++ {
+		written, err := l.find(ctx, p)
+		if err == nil && written {
+			return
+		}
+		if err == nil {
+			p.err, err = l.refusal(ctx, p, cause)
+		}
+		if err == nil {
+			return
+		}
+		if !pause(ctx, try) {
+			giveUp([]*pending{p}, err)
+			return
+		}
+	}
+}
+
+// refusal says why an append was refused.
+func (l *Log) refusal(ctx context.Context, p *pending, cause error) (refused, err error) {
+	for _, t := range p.Txns {
+		response, ok, err := l.Txn(ctx, t.Scope, t.ID)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			return &DuplicateTxnError{Scope: t.Scope, ID: t.ID, Response: response}, nil
+		}
+	}
+	switch {
+	case errors.Is(cause, ErrConflict):
+		return cause, nil
+	case sqldb.IsUniqueViolation(cause):
+		return fmt.Errorf("append: %w: %w", ErrExists, cause), nil
+	default:
+		return fmt.Errorf("append: %w", cause), nil
+	}
+}
+
+// isRefusal reports whether the database was reached and said no, so that repeating the same batch is no use.
+func isRefusal(err error) bool {
+	return errors.Is(err, ErrConflict) || sqldb.IsRetryable(err) || sqldb.IsServerError(err)
+}
+
+// giveUp answers appends that time has run out for.
+func giveUp(batch []*pending, err error) {
+	for _, p := range batch {
+		kind := ErrUnavailable
+		if p.state.Load() == stateSent {
+			kind = ErrUnknown
+		}
+		p.err = fmt.Errorf("append: %w: %w", kind, err)
+	}
+}
+
+// sendable leaves out appends whose callers have gone, and marks the others as being written.
+func sendable(batch []*pending) []*pending {
+	out := make([]*pending, 0, len(batch))
+	for _, p := range batch {
+		if p.send() {
+			out = append(out, p)
+		} else {
+			p.err = fmt.Errorf("append: %w", ErrUnavailable)
+		}
+	}
+	return out
+}
+
+func unsent(batch []*pending) {
+	for _, p := range batch {
+		p.unsent()
+	}
+}
+
+// pause waits a time that grows and varies. It returns false when the context ends first.
+func pause(ctx context.Context, try int) bool {
+	d := min(firstPause<<min(try, 10), lastPause)
+	timer := time.NewTimer(d/2 + rand.N(d))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

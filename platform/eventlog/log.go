@@ -1,0 +1,137 @@
+package eventlog
+
+import (
+	"context"
+	"crypto/rand"
+	"embed"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+
+	"hongyan/platform/sqldb"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Log is an open log. Its methods may be called concurrently.
+type Log struct {
+	db     *sqldb.DB
+	schema Schema
+	cfg    Config
+	sql    statements
+	store  store
+
+	epoch  uint64
+	shards int
+
+	queue *queue
+	tail  *tail
+	names *names
+	seqs  seqReader
+}
+
+// Open makes the log's tables where they are missing and reads its epoch and number of shards. Appends are
+// written while Run runs; reading needs no Run.
+func Open(ctx context.Context, db *sqldb.DB, schema Schema, cfg Config) (*Log, error) {
+	if err := errors.Join(schema.Validate(), cfg.Validate()); err != nil {
+		return nil, err
+	}
+	if schema.Shards == 0 {
+		schema.Shards = DefaultShards
+	}
+	cfg = cfg.withDefaults()
+	if db.Dialect() == sqldb.SQLite {
+		cfg.Committers = 1
+	}
+	l := &Log{db: db, schema: schema, cfg: cfg, sql: newStatements(schema), names: newNames()}
+	if err := l.create(ctx); err != nil {
+		return nil, fmt.Errorf("open log %s: %w", schema.Name, err)
+	}
+	h, err := l.Heads(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open log %s: %w", schema.Name, err)
+	}
+	l.epoch, l.shards = h.Epoch, len(h.Shard)
+	l.tail = newTail(l.shards, cfg.TailBytes, cfg.Committers)
+	l.seqs = seqReader{read: l.readSeqs, timeout: cfg.AttemptTimeout}
+	if db.Dialect() == sqldb.SQLite {
+		l.store = newSQLiteStore(l)
+		l.queue = newQueue(cfg, false)
+	} else {
+		l.store = newPostgresStore(l)
+		l.queue = newQueue(cfg, true)
+	}
+	return l, nil
+}
+
+// create brings the tables up to date and fills in the epoch and the shards of a new log.
+func (l *Log) create(ctx context.Context) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	// Refs are unique by the key of the documents' table or, without documents, by an index.
+	refs := ""
+	if l.schema.Doc != nil {
+		refs = "-- "
+	}
+	err = l.db.Migrate(ctx, sqldb.Migration{
+		Name:    l.schema.Name + "_log",
+		Files:   files,
+		Replace: []string{"{log}", l.schema.Name, "{if refs}", refs},
+	})
+	if err != nil {
+		return err
+	}
+	return l.db.Write(ctx, func(ctx context.Context, tx sqldb.Tx) error {
+		n, err := tx.Exec(ctx, l.sql.insertMeta, newEpoch(), l.schema.Shards)
+		if err != nil || n == 0 {
+			return err
+		}
+		_, err = tx.Exec(ctx, l.sql.insertShards, l.schema.Shards)
+		return err
+	})
+}
+
+// newEpoch returns a random number that both databases can hold.
+func newEpoch() int64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:])
+	return int64(binary.BigEndian.Uint64(b[:])>>1 | 1)
+}
+
+// NewEpoch gives the log another epoch: whatever positions are held elsewhere mean nothing from now on. It is for
+// a database that was restored from a backup, before anything follows it again; open logs keep the old epoch.
+func (l *Log) NewEpoch(ctx context.Context) error {
+	if _, err := l.db.Exec(ctx, l.sql.updateEpoch, newEpoch()); err != nil {
+		return fmt.Errorf("new epoch of log %s: %w", l.schema.Name, err)
+	}
+	return nil
+}
+
+// Run writes appends until its context ends. It then refuses new ones, and returns when those that
+// were accepted are answered.
+func (l *Log) Run(ctx context.Context) error {
+	// What was accepted is written to the end, whatever happens to ctx.
+	working := context.WithoutCancel(ctx)
+	var wg sync.WaitGroup
+	for range l.cfg.Committers {
+		wg.Go(func() { l.commitAll(working) })
+	}
+	<-ctx.Done()
+	l.queue.close()
+	wg.Wait()
+	return nil
+}
+
+// DB returns the log's database.
+func (l *Log) DB() *sqldb.DB { return l.db }
+
+// Shards returns the number of shards.
+func (l *Log) Shards() int { return l.shards }
+
+// Epoch returns the epoch that the log had when it was opened.
+func (l *Log) Epoch() uint64 { return l.epoch }

@@ -1,0 +1,182 @@
+package eventlog
+
+import (
+	"slices"
+	"sort"
+	"sync"
+)
+
+// recordOverhead is about what a record weighs beside its strings and bytes.
+const recordOverhead = 176
+
+// tail keeps the newest records that this process wrote, so that followers who keep up need no database.
+//
+// For each shard it holds a stretch of positions without a gap, of which it knows every record. A commit that finishes
+// before an earlier one of the same shard waits. Where another process wrote in between, the stretch begins anew.
+type tail struct {
+	limit, committers int
+
+	mu     sync.RWMutex
+	shards []shardTail
+	bytes  int
+	// order is the shard of each record, oldest first.
+	order []int32
+}
+
+// shardTail is one shard's stretch: all records after start, through the position through. They are unset
+// until the first commit.
+type shardTail struct {
+	set            bool
+	start, through int64
+	records        []Record
+	// early are stretches that begin after through+1.
+	early []stretch
+}
+
+// stretch is what one commit wrote to a shard: the positions first to last.
+type stretch struct {
+	first, last int64
+	records     []Record
+}
+
+func newTail(shards, limit, committers int) *tail {
+	return &tail{limit: limit, committers: committers, shards: make([]shardTail, shards)}
+}
+
+// add takes in what a commit wrote to a shard.
+func (t *tail) add(shard int, s stretch) {
+	if t.limit < 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	st := &t.shards[shard]
+	switch {
+	case !st.set:
+		st.set, st.start, st.through = true, s.first-1, s.first-1
+	case s.first <= st.through:
+		return // from before the stretch began
+	}
+	st.early = append(st.early, s)
+	if len(st.early) > 1 {
+		slices.SortFunc(st.early, func(a, b stretch) int { return int(a.first - b.first) })
+	}
+	if st.early[0].first > st.through+1 && len(st.early) >= t.committers {
+		// Nobody of this process is left who could fill the gap.
+		t.drop(shard, len(st.records))
+		st.start, st.through = st.early[0].first-1, st.early[0].first-1
+	}
+	t.join(shard)
+	t.evict()
+}
+
+// join takes in the early stretches whose turn has come.
+func (t *tail) join(shard int) {
+	st := &t.shards[shard]
+	for len(st.early) > 0 && st.early[0].first <= st.through+1 {
+		s := st.early[0]
+		st.early = slices.Delete(st.early, 0, 1)
+		if s.first <= st.through {
+			continue
+		}
+		st.records, st.through = append(st.records, s.records...), s.last
+		for i := range s.records {
+			t.bytes += s.records[i].size()
+			t.order = append(t.order, int32(shard))
+		}
+	}
+}
+
+// evict forgets the oldest records of all shards until the rest fits.
+func (t *tail) evict() {
+	n := 0
+	for ; t.bytes > t.limit && n < len(t.order); n++ {
+		if shard := int(t.order[n]); len(t.shards[shard].records) > 0 {
+			t.drop(shard, 1)
+		}
+	}
+	t.order = t.order[n:]
+}
+
+// drop forgets a shard's oldest records. Their place in the order stays behind, and then stands for a younger one.
+func (t *tail) drop(shard, n int) {
+	st := &t.shards[shard]
+	for _, r := range st.records[:n] {
+		t.bytes -= r.size()
+		st.start = r.Position
+	}
+	st.records = st.records[n:]
+	if len(st.records) == 0 {
+		st.records = nil
+	}
+}
+
+// read serves Log.Read when the stretch goes back as far as after. The records are shared and must not be changed.
+func (t *tail) read(shard int, after int64, limit int) ([]Record, int64, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	st := &t.shards[shard]
+	if !st.set || after < st.start || after >= st.through {
+		return nil, 0, false
+	}
+	from := sort.Search(len(st.records), func(i int) bool { return st.records[i].Position > after })
+	records := st.records[from:]
+	if len(records) <= limit {
+		return slices.Clip(records), st.through, true
+	}
+	return slices.Clip(records[:limit]), records[limit-1].Position, true
+}
+
+func (r *Record) size() int {
+	return len(r.Body) + len(r.Doc) + len(r.Ref) + len(r.Key) + recordOverhead
+}
+
+// publish makes a batch's records known: to the tail, and to who is to wake the followers.
+func (l *Log) publish(batch []*pending) {
+	written := make(map[int][]*pending)
+	for _, p := range batch {
+		if p.err == nil && p.result.Positions != nil {
+			written[p.Stream.Shard] = append(written[p.Stream.Shard], p)
+		}
+	}
+	for shard, ps := range written {
+		// A shard's appends of one batch have adjacent positions, unless they had to be written one by one.
+		slices.SortFunc(ps, func(a, b *pending) int { return int(a.result.Positions[0] - b.result.Positions[0]) })
+		var s stretch
+		for _, p := range ps {
+			first, last := p.result.Positions[0], p.result.Positions[p.npos-1]
+			if first != s.last+1 && s.last > 0 {
+				l.tail.add(shard, s)
+				s = stretch{}
+			}
+			if s.first == 0 {
+				s.first = first
+			}
+			s.last, s.records = last, p.records(s.records)
+		}
+		l.tail.add(shard, s)
+		l.cfg.OnCommit(shard, s.last)
+	}
+}
+
+// records appends the append's entries as they will be read. Of those with the same key only the last is.
+func (p *pending) records(to []Record) []Record {
+	p.sequences(p.result.Seq, func(i int, e *Entry, seq int64) {
+		if e.Key != "" {
+			for _, later := range p.Entries[i+1:] {
+				if later.Key == e.Key {
+					return
+				}
+			}
+		}
+		r := Record{
+			Shard: p.Stream.Shard, Position: p.result.Positions[i], Stream: p.Stream.ID, Name: p.Stream.Name,
+			Seq: seq, Kind: e.Kind, Key: e.Key, Body: e.Body,
+		}
+		if e.Key == "" {
+			r.Ref, r.Doc = e.Ref, e.Doc
+		}
+		to = append(to, r)
+	})
+	return to
+}
