@@ -1,0 +1,161 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/zeromicro/go-zero/core/logx"
+)
+
+// Limits of a connection. None of them ends a long poll: reading is bounded for the header here and for bodies where
+// they are read, writing by progress.
+const (
+	readHeaderTimeout = 20 * time.Second
+	idleTimeout       = 3 * time.Minute
+	maxHeaderBytes    = 64 << 10
+	writeTimeout      = time.Minute
+)
+
+// Listener serves a handler on network addresses. Listen opens the ports, Run serves and, when it is told to stop,
+// drains.
+type Listener struct {
+	name    string
+	handler http.Handler
+	tls     *tls.Config
+	open    []net.Listener
+}
+
+// NewListener returns a listener that serves plain HTTP, or HTTPS where certificates is not nil. name is for the log.
+func NewListener(name string, handler http.Handler, certificates *Certificates) *Listener {
+	l := &Listener{name: name, handler: handler}
+	if certificates != nil {
+		l.tls = &tls.Config{
+			MinVersion: tls.VersionTLS12, GetCertificate: certificates.get, NextProtos: []string{"h2", "http/1.1"},
+		}
+	}
+	return l
+}
+
+// Listen opens the port of an address ("host:port", ":port"). The host localhost stands for both loopback addresses, of
+// which one may be missing.
+func (l *Listener) Listen(ctx context.Context, address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("listen on %q: want host:port or :port: %w", address, err)
+	}
+	hosts := []string{host}
+	if host == "localhost" {
+		hosts = []string{"127.0.0.1", "::1"}
+	}
+	var failed []error
+	for _, host := range hosts {
+		if len(l.open) > 0 && port == "0" { // both loopback addresses get the same port
+			_, port, _ = net.SplitHostPort(l.open[0].Addr().String())
+		}
+		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(host, port))
+		if err != nil {
+			failed = append(failed, fmt.Errorf("listen: %w", err))
+			continue
+		}
+		l.open = append(l.open, ln)
+	}
+	// A port that is taken on one of two addresses would answer with somebody else's server half of the time.
+	for _, err := range failed {
+		if len(l.open) == 0 || errors.Is(err, syscall.EADDRINUSE) {
+			l.Close()
+			return err
+		}
+	}
+	return nil
+}
+
+// Addr is the first address that is listened on.
+func (l *Listener) Addr() net.Addr { return l.open[0].Addr() }
+
+// Close closes the ports without a drain, where Run does not.
+func (l *Listener) Close() {
+	for _, ln := range l.open {
+		_ = ln.Close() // it may be closed already
+	}
+	l.open = nil
+}
+
+// Run serves until ctx ends. It then accepts nothing new and waits for the requests that are being answered, until
+// drain ends; what is left is cut off.
+func (l *Listener) Run(ctx, drain context.Context) error {
+	errorLog := log.New(lineWriter{name: l.name}, "", 0)
+	server := &http.Server{
+		Handler:           l.handler,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          errorLog,
+		TLSConfig:         l.tls,
+		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
+	var wg sync.WaitGroup
+	failed := make(chan error, len(l.open))
+	for _, ln := range l.open {
+		wg.Go(func() {
+			bounded := boundedListener{ln}
+			err := error(nil)
+			if l.tls != nil {
+				err = server.ServeTLS(bounded, "", "")
+			} else {
+				err = server.Serve(bounded)
+			}
+			if !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("serve %s on %s: %w", l.name, ln.Addr(), err)
+			}
+		})
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	if e := server.Shutdown(drain); e != nil {
+		logx.Infof("%s: cut off requests that were not answered within the drain", l.name)
+		_ = server.Close() // the connections are given up
+	}
+	wg.Wait()
+	return err
+}
+
+// lineWriter passes net/http's complaints about clients on, for those who debug.
+type lineWriter struct{ name string }
+
+func (w lineWriter) Write(line []byte) (int, error) {
+	logx.Debugf("%s: %s", w.name, line)
+	return len(line), nil
+}
+
+// boundedListener bounds the writes of its connections.
+type boundedListener struct{ net.Listener }
+
+func (l boundedListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &boundedConn{Conn: c}, nil
+}
+
+// boundedConn ends where a client does not read: each write must be taken within writeTimeout. However long an answer
+// is awaited, that costs nothing.
+type boundedConn struct{ net.Conn }
+
+func (c *boundedConn) Write(p []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}
