@@ -3,12 +3,162 @@ package eventlog
 import (
 	"context"
 	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"hongyan/platform/sqldb"
 )
 
-type postgresStore struct{ log *Log }
+// divisionByZero is how the statements of an append say that it must not be written.
+const divisionByZero = "22012"
 
-func newPostgresStore(l *Log) *postgresStore { return &postgresStore{log: l} }
+// postgresStore writes a batch in one statement: one round trip, after which PostgreSQL has committed it or not,
+// whatever becomes of this process.
+type postgresStore struct {
+	log  *Log
+	pool *pgxpool.Pool
+	// batch writes a batch, strict one append or nothing.
+	batch, strict string
+}
 
-func (s *postgresStore) write(context.Context, []*pending) error { return errors.New("soon") }
+func newPostgresStore(l *Log) *postgresStore {
+	return &postgresStore{
+		log: l, pool: l.db.Pool(), batch: batchSQL(l.schema, false), strict: batchSQL(l.schema, true),
+	}
+}
 
-func (s *postgresStore) settle(context.Context, error) error { return nil }
+// lostError is a connection that was lost while a batch was under way.
+type lostError struct {
+	// pid is the server's process, which may still be at it.
+	pid uint32
+	err error
+}
+
+func (e *lostError) Error() string { return e.err.Error() }
+func (e *lostError) Unwrap() error { return e.err }
+
+func (s *postgresStore) write(ctx context.Context, batch []*pending) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: connect: %s", errNotSent, err)
+	}
+	defer conn.Release()
+	pid := conn.Conn().PgConn().PID()
+	args, err := s.args(batch)
+	if err != nil {
+		return err
+	}
+	if len(batch[0].Statements) > 0 {
+		err = s.pipeline(ctx, conn, batch[0], args)
+	} else {
+		err = s.single(ctx, conn, batch, args)
+	}
+	if sqldb.IsConnectionLost(err) {
+		return &lostError{pid, err}
+	}
+	return err
+}
+
+// errNotSent says that there was no connection to send a batch over.
+var errNotSent = errors.New("database is unreachable")
+
+// single writes a batch with one statement.
+func (s *postgresStore) single(ctx context.Context, conn *pgxpool.Conn, batch []*pending, args []any) error {
+	rows, err := conn.Query(ctx, s.batch, args...)
+	if err != nil {
+		return err
+	}
+	return outcomes(rows, batch)
+}
+
+// pipeline writes an append with its statements: all are sent at once, and are one transaction because only the last
+// is followed by a Sync.
+func (s *postgresStore) pipeline(ctx context.Context, conn *pgxpool.Conn, p *pending, args []any) (err error) {
+	var b pgx.Batch
+	for _, st := range p.Statements {
+		b.Queue(statementSQL(st), st.Args...)
+	}
+	b.Queue(s.strict, args...)
+	results := conn.SendBatch(ctx, &b)
+	defer func() {
+		if cerr := results.Close(); err == nil {
+			err = cerr
+		}
+		var pg *pgconn.PgError
+		if errors.As(err, &pg) && pg.Code == divisionByZero {
+			err = ErrConflict
+		}
+	}()
+	for range p.Statements {
+		if _, err := results.Exec(); err != nil {
+			return err
+		}
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return err
+	}
+	return outcomes(rows, []*pending{p})
+}
+
+// outcome is what became of one append of a batch.
+type outcome struct {
+	seq, position *int64
+	scope, id     *string
+	response      []byte
+}
+
+// outcomes reads what became of a batch. The appends learn of it only when the statement has been committed.
+func outcomes(rows pgx.Rows, batch []*pending) error {
+	defer rows.Close()
+	got := make([]outcome, len(batch))
+	for rows.Next() {
+		var a, one int64
+		var o outcome
+		if err := rows.Scan(&a, &o.seq, &o.position, &o.scope, &o.id, &o.response, &one); err != nil {
+			return err
+		}
+		got[a] = o
+	}
+	rows.Close()
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	for i, p := range batch {
+		switch o := got[i]; {
+		case o.seq != nil:
+			p.place(*o.seq, *o.position)
+		case o.id != nil:
+			p.err = &DuplicateTxnError{Scope: *o.scope, ID: *o.id, Response: o.response}
+		default:
+			p.err = ErrConflict
+		}
+	}
+	return nil
+}
+
+// settle ends the server's process that had the lost batch and waits until it has gone: from then on the batch has
+// been committed or never will be. Otherwise the process could still wait for a lock, and write the batch after we
+// have written it again.
+func (s *postgresStore) settle(ctx context.Context, lost error) error {
+	var l *lostError
+	if !errors.As(lost, &l) {
+		return nil
+	}
+	const end = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND datname = current_database()`
+	for try := 0; ; try++ {
+		tag, err := s.pool.Exec(ctx, end, int64(l.pid))
+		if err != nil {
+			return fmt.Errorf("end the lost session: %w", err)
+		}
+		if tag.RowsAffected() == 0 {
+			return nil
+		}
+		if !pause(ctx, try) {
+			return ctx.Err()
+		}
+	}
+}
