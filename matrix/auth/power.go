@@ -200,4 +200,3 @@ func (p *PowerLevels) Users(f func(matrix.UserID, int64) bool) {
 		}
 	}
 }
-

@@ -1,0 +1,160 @@
+package pushrules
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"strings"
+
+	"hongyan/matrix/canonicaljson"
+	"hongyan/matrix/internal/rawjson"
+)
+
+// condition is one condition, ready to be checked.
+type condition struct {
+	kind  conditionKind
+	slot  slot
+	path  []string // of the property, where slot is slotNone
+	glob  glob     // matches, matchesBody
+	value []byte   // isValue, containsValue: canonical JSON
+	key   string   // senderMayNotify
+	count comparison
+}
+
+type conditionKind uint8
+
+const (
+	never conditionKind = iota // unknown or malformed: matches no event
+	matches
+	matchesBody
+	isValue
+	containsValue
+	containsDisplayName
+	memberCount
+	senderMayNotify
+)
+
+func compileCondition(raw json.RawMessage) condition {
+	text := func(key string) (string, bool) { return rawjson.String(rawjson.Get(raw, key)) }
+	kind, _ := text("kind")
+	key, hasKey := text("key")
+	c := condition{key: key, path: rawjson.SplitPath(key)}
+	c.slot = slotOf(c.path)
+	switch kind {
+	case "event_match":
+		pattern, ok := text("pattern")
+		if !hasKey || !ok {
+			return condition{}
+		}
+		c.kind, c.glob = matches, newGlob(pattern)
+		if c.slot == slotBody {
+			c.kind = matchesBody
+		}
+	case "event_property_is", "event_property_contains":
+		value, err := canonicaljson.Canonicalize(rawjson.Get(raw, "value"))
+		if !hasKey || err != nil || rawjson.IsObject(value) || rawjson.IsArray(value) {
+			return condition{}
+		}
+		c.kind, c.value = isValue, value
+		if kind == "event_property_contains" {
+			c.kind = containsValue
+		}
+	case "contains_display_name":
+		c.kind = containsDisplayName
+	case "room_member_count":
+		is, _ := text("is")
+		var ok bool
+		if c.count, ok = parseComparison(is); !ok {
+			return condition{}
+		}
+		c.kind = memberCount
+	case "sender_notification_permission":
+		if !hasKey {
+			return condition{}
+		}
+		c.kind = senderMayNotify
+	}
+	return c
+}
+
+// holds checks the condition. displayName is the user's in the room.
+func (c *condition) holds(p *Prepared, displayName string) bool {
+	switch c.kind {
+	case matches:
+		v := p.value(c.slot, c.path)
+		return v.text && c.glob.matchAll(v.lower)
+	case matchesBody:
+		v := &p.values[slotBody]
+		return v.text && c.glob.matchWords(v.lower)
+	case isValue:
+		return bytes.Equal(p.value(c.slot, c.path).raw, c.value)
+	case containsValue:
+		for it := rawjson.Array(p.value(c.slot, c.path).raw); it.Next(); {
+			if bytes.Equal(it.Value, c.value) {
+				return true
+			}
+		}
+		return false
+	case containsDisplayName:
+		v := &p.values[slotBody]
+		return displayName != "" && v.text && containsWord(v.lower, strings.ToLower(displayName))
+	case memberCount:
+		return c.count.holds(p.room.Members)
+	case senderMayNotify:
+		return p.room.SenderCanNotify != nil && p.room.SenderCanNotify(c.key)
+	}
+	return false
+}
+
+// containsWord is matchWords for a text in lower case that is no pattern.
+func containsWord(s, word string) bool {
+	for from := 0; from < len(s); {
+		i := strings.Index(s[from:], word)
+		if i < 0 {
+			return false
+		}
+		i += from
+		if isBoundary(s, i) && isBoundary(s, i+len(word)) {
+			return true
+		}
+		from = i + runeLen(s, i)
+	}
+	return false
+}
+
+// comparison is the parameter of room_member_count.
+type comparison struct {
+	op string
+	n  int
+}
+
+func parseComparison(s string) (comparison, bool) {
+	digits := strings.TrimLeft(s, "=<>")
+	c := comparison{op: s[:len(s)-len(digits)]}
+	switch c.op {
+	case "", "==", "<", ">", ">=", "<=":
+	default:
+		return c, false
+	}
+	if digits == "" || strings.Trim(digits, "0123456789") != "" {
+		return c, false
+	}
+	n, err := strconv.Atoi(digits)
+	c.n = n
+	return c, err == nil
+}
+
+func (c comparison) holds(n int) bool {
+	switch c.op {
+	case "<":
+		return n < c.n
+	case ">":
+		return n > c.n
+	case "<=":
+		return n <= c.n
+	case ">=":
+		return n >= c.n
+	default:
+		return n == c.n
+	}
+}
