@@ -12,12 +12,13 @@ import (
 type track[V comparable] struct {
 	// initial is the value before the first change.
 	initial V
-	changes []change[V]
+	changes []turn[V]
 	// newest is the sequence number of the newest state event of the key, be it a change of the value or not.
 	newest int64
 }
 
-type change[V comparable] struct {
+// turn is where a value changed.
+type turn[V comparable] struct {
 	seq   int64
 	value V
 }
@@ -35,7 +36,7 @@ func (t track[V]) at(seq int64) V {
 func (t track[V]) extend(seq int64, value V) track[V] {
 	if t.at(seq) != value {
 		// Clipped, so that two tracks that are extended from the same one share nothing that is written.
-		t.changes = append(slices.Clip(t.changes), change[V]{seq, value})
+		t.changes = append(slices.Clip(t.changes), turn[V]{seq, value})
 	}
 	t.newest = seq
 	return t

@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"hongyan/platform/sqldb"
 )
@@ -67,17 +65,37 @@ WHERE m.user_id = $1 AND m.membership = 'join' ORDER BY m.room`, userID)
 	})
 }
 
-// MemberAt reads a user's member event as of a position of the room's shard; nil where they had none.
-func (r *Reader) MemberAt(ctx context.Context, room int64, userID string, position int64) ([]byte, error) {
-	var pdu []byte
-	err := r.db.QueryRow(ctx, `
-SELECT v.json FROM state_delta d
-JOIN room_entry e ON e.stream = d.room AND e.seq = d.seq
-JOIN event v ON v.event_id = d.event_id
-WHERE d.room = $1 AND d.type = 'm.room.member' AND d.state_key = $2 AND e.position <= $3
-ORDER BY d.seq DESC LIMIT 1`, room, userID, position).Scan(&pdu)
-	if err != nil && !errors.Is(err, sqldb.ErrNoRows) {
-		return nil, fmt.Errorf("read membership of %s at %d: %w", userID, position, err)
+// RoomPosition is a room and a position of its shard.
+type RoomPosition struct{ Room, Position int64 }
+
+// MemberAt is a user's member event in a room.
+type MemberAt struct {
+	Room int64
+	PDU  []byte
+}
+
+// MembersAt reads a user's member events in rooms as of positions. Rooms where they had none are missing.
+func (r *Reader) MembersAt(ctx context.Context, userID string, rooms []RoomPosition) ([]MemberAt, error) {
+	if len(rooms) == 0 {
+		return nil, nil
 	}
-	return pdu, nil
+	pairs := make([][2]int64, len(rooms))
+	for i, p := range rooms {
+		pairs[i] = [2]int64{p.Room, p.Position}
+	}
+	arg, err := jsonText(pairs)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := r.db.Query(ctx, `
+SELECT w.room, v.json
+FROM (SELECT CAST(p->>0 AS BIGINT) AS room, CAST(p->>1 AS BIGINT) AS position FROM json_array_elements($1::json) p) w            -- postgres
+FROM (SELECT json_extract(value, '$[0]') AS room, json_extract(value, '$[1]') AS position FROM json_each($1)) w -- sqlite
+JOIN event v ON v.event_id = (
+    SELECT d.event_id FROM state_delta d JOIN room_entry e ON e.stream = d.room AND e.seq = d.seq
+    WHERE d.room = w.room AND d.type = 'm.room.member' AND d.state_key = $2 AND e.position <= w.position
+    ORDER BY d.seq DESC LIMIT 1)`, arg, userID)
+	return collect(rows, err, "read earlier memberships of "+userID, func(rows sqldb.Rows, m *MemberAt) error {
+		return rows.Scan(&m.Room, &m.PDU)
+	})
 }

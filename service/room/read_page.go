@@ -1,0 +1,126 @@
+package room
+
+import (
+	"context"
+
+	"hongyan/matrix/event"
+	"hongyan/service/room/internal/store"
+)
+
+// Bounds of one page.
+const (
+	defaultPage = 10
+	maxPage     = 1000
+	// maxScan is how many events a page may look at that its filter leaves out. A page that reaches it is short, or
+	// empty, and says where to go on.
+	maxScan = 5000
+	// minRead and maxRead bound how many events are read at once: a filter makes it uncertain how many are needed.
+	minRead, maxRead = 16, 512
+)
+
+// matcher says whether an event is wanted; nil wants all.
+type matcher func(*event.Event) bool
+
+// page is a part of a room's history that a user sees.
+type page struct {
+	events []shown
+	// end is where the next page begins.
+	end place
+	// more says that there are visible events beyond end within the range that was asked for.
+	more bool
+	// full says that the page ended for its limit, not for maxScan.
+	full bool
+}
+
+// backward reads the newest visible and wanted events in (after, through], newest first.
+func (r *reads) backward(ctx context.Context, v *view, after, through int64, limit int, want matcher) (page, error) {
+	p := page{end: place{through, -1}}
+	scan := newScan(limit, want)
+	for {
+		s, ok := v.spanBackward(after, p.end.seq)
+		p.more = ok
+		if !ok || !scan.goesOn(len(p.events)) {
+			break
+		}
+		n := scan.next(len(p.events))
+		events, err := r.store.Backward(ctx, v.ID, s.first-1, s.last, n)
+		if err != nil {
+			return page{}, err
+		}
+		if len(events) == 0 { // an entry that is no event; none are written now
+			p.end = place{s.first - 1, -1}
+			continue
+		}
+		if err := p.take(v, events, scan, func(e *store.Event) place { return place{e.Seq - 1, e.Position - 1} }); err != nil {
+			return page{}, err
+		}
+	}
+	p.full = len(p.events) >= limit
+	return p, nil
+}
+
+// forward reads the oldest visible and wanted events in (after, through], oldest first.
+func (r *reads) forward(ctx context.Context, v *view, after, through int64, limit int, want matcher) (page, error) {
+	p := page{end: place{after, -1}}
+	scan := newScan(limit, want)
+	for {
+		s, ok := v.spanForward(p.end.seq, through)
+		p.more = ok
+		if !ok || !scan.goesOn(len(p.events)) {
+			break
+		}
+		n := scan.next(len(p.events))
+		events, err := r.store.Forward(ctx, v.ID, s.first-1, s.last, n)
+		if err != nil {
+			return page{}, err
+		}
+		if len(events) == 0 {
+			p.end = place{s.last, -1}
+			continue
+		}
+		if err := p.take(v, events, scan, func(e *store.Event) place { return place{e.Seq, e.Position} }); err != nil {
+			return page{}, err
+		}
+	}
+	p.full = len(p.events) >= limit
+	return p, nil
+}
+
+// take adds the wanted ones of the events until the page is full; behind says which place is behind an event.
+func (p *page) take(v *view, events []store.Event, scan *scan, behind func(*store.Event) place) error {
+	for i := range events {
+		s, err := v.parse(&events[i])
+		if err != nil {
+			return err
+		}
+		scan.seen++
+		p.end = behind(&events[i])
+		if scan.want == nil || scan.want(s.event) {
+			p.events = append(p.events, s)
+		}
+		if !scan.goesOn(len(p.events)) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// scan is how far the search for a page's events has come.
+type scan struct {
+	limit, seen int
+	want        matcher
+}
+
+func newScan(limit int, want matcher) *scan { return &scan{limit: limit, want: want} }
+
+// goesOn reports whether more events are needed, having found some.
+func (s *scan) goesOn(found int) bool { return found < s.limit && s.seen < maxScan }
+
+// next says how many events to read now.
+func (s *scan) next(found int) int {
+	n := s.limit - found
+	if s.want != nil {
+		n = min(max(2*n, s.seen, minRead), maxRead)
+	}
+	return min(n, maxScan)
+}

@@ -1,0 +1,86 @@
+package room
+
+import (
+	"context"
+
+	"github.com/tidwall/gjson"
+
+	"hongyan/matrix/event"
+)
+
+const (
+	relThread = "m.thread"
+	// mainThread is the thread id of what is in no thread.
+	mainThread = "main"
+	// maxHops bounds how far a chain of relations is followed to find a thread (client-server API, "Threaded read
+	// receipts").
+	maxHops = 3
+)
+
+// relation is content.m.relates_to: how an event relates to another one.
+type relation struct{ relType, eventID string }
+
+func relationOf(e *event.Event) relation {
+	raw := e.ContentValue("m.relates_to")
+	if raw == nil {
+		return relation{}
+	}
+	fields := gjson.GetManyBytes(raw, "rel_type", "event_id")
+	var r relation
+	if fields[0].Type == gjson.String {
+		r.relType = fields[0].Str
+	}
+	if fields[1].Type == gjson.String {
+		r.eventID = fields[1].Str
+	}
+	return r
+}
+
+// thread returns the root of the thread that an event is in, or "main".
+func (r *reads) thread(ctx context.Context, v *view, e *event.Event) (string, error) {
+	for range maxHops {
+		rel := relationOf(e)
+		switch {
+		case rel.relType == "" || rel.eventID == "":
+			return mainThread, nil
+		case rel.relType == relThread:
+			return rel.eventID, nil
+		}
+		parent, err := r.event(ctx, v, rel.eventID)
+		if err != nil || parent.event == nil {
+			return mainThread, err
+		}
+		e = parent.event
+	}
+	if rel := relationOf(e); rel.relType == relThread && rel.eventID != "" {
+		return rel.eventID, nil
+	}
+	return mainThread, nil
+}
+
+// event reads an event of the room, visible or not; its zero value where there is none.
+func (r *reads) event(ctx context.Context, v *view, id string) (shown, error) {
+	if !isText(id) {
+		return shown{}, nil
+	}
+	e, ok, err := r.store.Event(ctx, v.ID, id)
+	if err != nil || !ok {
+		return shown{}, err
+	}
+	return v.parse(&e)
+}
+
+// visibleEvent is event for what the reader may see.
+func (r *reads) visibleEvent(ctx context.Context, v *view, id string) (shown, error) {
+	if v == nil {
+		return shown{}, errNoEvent()
+	}
+	s, err := r.event(ctx, v, id)
+	if err != nil {
+		return shown{}, err
+	}
+	if s.event == nil || !v.sees(s.Seq) {
+		return shown{}, errNoEvent()
+	}
+	return s, nil
+}

@@ -1,0 +1,93 @@
+package room
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	roompb "hongyan/api/room"
+	"hongyan/matrix/filter"
+)
+
+// Timeline gives the newest events in a range of positions that a user may see and that pass a filter. A user who is out
+// is shown nothing after what ended it.
+func (r roomServer) Timeline(ctx context.Context, req *roompb.TimelineRequest) (*roompb.TimelineResponse, error) {
+	reads := r.s.reads
+	f := filter.DefaultRoomEvents()
+	if len(req.Filter) > 0 {
+		var err error
+		if f, err = filter.ParseRoomEvents(req.Filter); err != nil {
+			return nil, err
+		}
+	}
+	v, err := reads.open(ctx, req.RoomId, req.UserId)
+	if err != nil {
+		return nil, err
+	}
+	if v == nil {
+		return nil, errNoRoom()
+	}
+	after, through, err := reads.seqRange(ctx, v, req.After, req.Through)
+	if err != nil {
+		return nil, err
+	}
+	if err := reads.look(ctx, v, through); err != nil {
+		return nil, err
+	}
+	last := through
+	if end, out := v.endedAt(); out {
+		last = min(last, end)
+	}
+	var p page
+	if req.Limit > 0 && f.PassesNone() {
+		p.end = place{last, -1}
+	} else if p, err = reads.backward(ctx, v, after, last, int(min(req.Limit, maxPage)), match(f)); err != nil {
+		return nil, err
+	}
+	return reads.timeline(ctx, v, req, p, after, last)
+}
+
+// seqRange translates positions into sequence numbers; a through of 0 is the newest.
+func (r *reads) seqRange(ctx context.Context, v *view, afterPosition, throughPosition int64) (after, through int64, err error) {
+	through = v.Seq
+	if throughPosition > 0 {
+		if through, err = r.log.SeqAt(ctx, v.stream(), throughPosition); err != nil {
+			return 0, 0, err
+		}
+		through = min(through, v.Seq)
+	}
+	if afterPosition > 0 {
+		if after, err = r.log.SeqAt(ctx, v.stream(), afterPosition); err != nil {
+			return 0, 0, err
+		}
+	}
+	return after, through, nil
+}
+
+// timeline encodes a page of Timeline's.
+func (r *reads) timeline(ctx context.Context, v *view, req *roompb.TimelineRequest, p page, after, last int64) (*roompb.TimelineResponse, error) {
+	slices.Reverse(p.events)
+	resp := &roompb.TimelineResponse{
+		Limited: p.more, AfterSeq: after, EndSeq: last, Events: make([]*roompb.Event, len(p.events)),
+	}
+	start := place{last, -1}
+	if len(p.events) > 0 {
+		start = place{p.events[0].Seq - 1, p.events[0].Position - 1}
+	}
+	if start.position < 0 {
+		var err error
+		if start.position, err = r.log.PositionAt(ctx, v.stream(), start.seq); err != nil {
+			return nil, fmt.Errorf("timeline of %s: %w", v.Name, err)
+		}
+	}
+	resp.StartSeq, resp.StartPosition = start.seq, start.position
+	for i, s := range p.events {
+		e, err := eventProto(s.Event, v.Version, req.UserId, req.DeviceId, string(s.event.Sender()))
+		if err != nil {
+			return nil, err
+		}
+		e.Membership = string(v.membership.at(s.Seq))
+		resp.Events[i] = e
+	}
+	return resp, nil
+}
