@@ -75,8 +75,12 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	authenticate := func(ctx context.Context, token string) (*identitypb.AuthenticateResponse, error) {
-		return deps.Identity.Authenticate(ctx, &identitypb.AuthenticateRequest{AccessToken: token})
+	authenticate := func(ctx context.Context, token string, address netip.Addr) (*identitypb.AuthenticateResponse, error) {
+		req := &identitypb.AuthenticateRequest{AccessToken: token}
+		if address.IsValid() {
+			req.RemoteAddr = address.String()
+		}
+		return deps.Identity.Authenticate(ctx, req)
 	}
 	s := &Service{
 		cfg: cfg, trusted: trusted, ids: ids, clock: deps.Clock,

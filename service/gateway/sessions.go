@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -21,8 +22,8 @@ const maxForgets = 4096
 // maxRelookups bounds how often a request looks its token up again because of forgets in the middle.
 const maxRelookups = 8
 
-// lookup asks identity whose token it is.
-type lookup func(ctx context.Context, token string) (*identitypb.AuthenticateResponse, error)
+// lookup asks identity whose token it is. address is the client's, for the list of devices.
+type lookup func(ctx context.Context, token string, address netip.Addr) (*identitypb.AuthenticateResponse, error)
 
 // tokenHash stands for an access token, which is not kept itself.
 type tokenHash [sha256.Size]byte
@@ -97,7 +98,7 @@ func newSessions(look lookup, now func() time.Time, cfg AuthConfig) *sessions {
 
 // get says whose token it is. mayLook can refuse a look-up; what is known needs none. The error is a *matrix.Error,
 // or the context's.
-func (s *sessions) get(ctx context.Context, token string, mayLook func() error) (*session, error) {
+func (s *sessions) get(ctx context.Context, token string, address netip.Addr, mayLook func() error) (*session, error) {
 	if len(token) > maxTokenLength {
 		return nil, matrix.NewError(matrix.CodeUnknownToken, "Unknown access token.")
 	}
@@ -108,7 +109,7 @@ func (s *sessions) get(ctx context.Context, token string, mayLook func() error) 
 			return known, err
 		}
 		if leader {
-			s.fly(ctx, fl, hash, token)
+			s.fly(ctx, fl, hash, token, address)
 		} else {
 			select {
 			case <-fl.done:
@@ -153,7 +154,7 @@ func (s *sessions) begin(hash tokenHash, mayLook func() error) (known *session, 
 }
 
 // fly makes the look-up of a flight. It does not end with the request that leads it: others wait for it.
-func (s *sessions) fly(ctx context.Context, fl *flight, hash tokenHash, token string) {
+func (s *sessions) fly(ctx context.Context, fl *flight, hash tokenHash, token string, address netip.Addr) {
 	done := false
 	defer func() {
 		if !done { // the look-up panicked: nobody may wait for it for ever
@@ -171,7 +172,7 @@ func (s *sessions) fly(ctx context.Context, fl *flight, hash tokenHash, token st
 	}()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
 	defer cancel()
-	answer, err := s.lookup(ctx, token)
+	answer, err := s.lookup(ctx, token, address)
 	switch {
 	case err != nil:
 		fl.err = lookupError(err)

@@ -1,0 +1,149 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"hongyan/matrix"
+	"hongyan/platform/obs"
+	"hongyan/service/gateway"
+	"hongyan/service/identity"
+	"hongyan/service/room"
+)
+
+// Config is everything that can be set. Each value has a default that needs no thought.
+type Config struct {
+	ServerName string `yaml:"server_name"`
+	DataDir    string `yaml:"data_dir"`
+	Listen     string `yaml:"listen"`
+	// AdminListen serves /healthz, /readyz and /metrics; empty for nowhere.
+	AdminListen string   `yaml:"admin_listen"`
+	Target      []string `yaml:"target"`
+	// Registration is open, token or closed. Empty means open while Listen is a loopback address, else closed.
+	Registration             string     `yaml:"registration"`
+	RegistrationSharedSecret obs.Secret `yaml:"registration_shared_secret"`
+	RateLimits               bool       `yaml:"rate_limits"`
+	// Database is a PostgreSQL URL, empty for SQLite files in DataDir. Databases overrides it for single services.
+	Database     DatabaseURL            `yaml:"database"`
+	Databases    map[string]DatabaseURL `yaml:"databases"`
+	DrainTimeout time.Duration          `yaml:"drain_timeout"`
+	Log          obs.LogConfig          `yaml:"log"`
+	Gateway      gateway.Config         `yaml:"gateway"`
+	Identity     identity.Config        `yaml:"identity"`
+	Room         room.Config            `yaml:"room"`
+}
+
+// Default is the configuration of `hongyan serve` without anything.
+func Default() Config {
+	return Config{
+		ServerName:   "localhost",
+		DataDir:      "./data",
+		Listen:       "localhost:8008",
+		Target:       []string{targetAll},
+		RateLimits:   true,
+		DrainTimeout: 20 * time.Second,
+		Log:          obs.DefaultLogConfig(),
+		Gateway:      gateway.Default(),
+		Identity:     identity.Default(),
+		Room:         room.Default(),
+	}
+}
+
+// complete fills in what follows from other settings.
+func (c *Config) complete() {
+	if c.Registration == "" {
+		c.Registration = identity.RegistrationClosed
+		if isLoopback(c.Listen) {
+			c.Registration = identity.RegistrationOpen
+		}
+	}
+	if c.Gateway.PublicURL == "" {
+		c.Gateway.PublicURL = c.defaultURL()
+	}
+	c.Gateway.PublicURL = strings.TrimSuffix(c.Gateway.PublicURL, "/")
+	c.Identity.Registration = c.Registration
+	c.Identity.RegistrationSharedSecret = c.RegistrationSharedSecret
+}
+
+// defaultURL is where clients reach the server, as far as one can tell.
+func (c *Config) defaultURL() string {
+	host, port, err := net.SplitHostPort(c.Listen)
+	if err != nil || !isLoopback(c.Listen) {
+		return "https://" + c.ServerName
+	}
+	scheme := "http://"
+	if c.Gateway.TLSCert != "" {
+		scheme = "https://"
+	}
+	return scheme + net.JoinHostPort(host, port)
+}
+
+// isLoopback tells whether only this machine can reach a listen address.
+func isLoopback(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return false
+	}
+	address, err := netip.ParseAddr(host)
+	return host == "localhost" || (err == nil && address.IsLoopback())
+}
+
+// Validate says what is wrong with c.
+func (c Config) Validate() error {
+	if _, err := matrix.ParseServerName(c.ServerName); err != nil {
+		return fmt.Errorf("server_name %q: want a host name, such as chat.example.org", c.ServerName)
+	}
+	if c.DataDir == "" {
+		return errors.New("data_dir: must not be empty")
+	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		return fmt.Errorf("listen %q: want host:port or :port", c.Listen)
+	}
+	if _, _, err := net.SplitHostPort(c.AdminListen); err != nil && c.AdminListen != "" {
+		return fmt.Errorf("admin_listen %q: want host:port, or nothing", c.AdminListen)
+	}
+	modes := []string{identity.RegistrationOpen, identity.RegistrationToken, identity.RegistrationClosed}
+	if !slices.Contains(modes, c.Registration) {
+		return fmt.Errorf("registration %q: want open, token or closed%s", c.Registration, didYouMean(c.Registration, modes))
+	}
+	if c.DrainTimeout < 0 {
+		return fmt.Errorf("drain_timeout %s: want 0 or more", c.DrainTimeout)
+	}
+	if _, err := resolveTargets(c.Target); err != nil {
+		return err
+	}
+	if err := c.validateDatabases(); err != nil {
+		return err
+	}
+	return errors.Join(
+		inSection("log", c.Log.Validate()),
+		inSection("gateway", c.Gateway.Validate()),
+		inSection("identity", c.Identity.Validate()),
+		inSection("room", c.Room.Validate()),
+	)
+}
+
+func inSection(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", name, err)
+}
+
+func (c Config) validateDatabases() error {
+	if c.Database != "" && !strings.HasPrefix(string(c.Database), "postgres://") &&
+		!strings.HasPrefix(string(c.Database), "postgresql://") {
+		return errors.New("database: want postgres://…, or nothing for SQLite files in data_dir")
+	}
+	for name := range c.Databases {
+		if known := servicesWithDatabase(); !slices.Contains(known, name) {
+			return fmt.Errorf("databases: %q has no database%s", name, didYouMean(name, known))
+		}
+	}
+	return nil
+}
