@@ -79,7 +79,7 @@ func (s *postgresStore) single(ctx context.Context, conn *pgxpool.Conn, batch []
 func (s *postgresStore) pipeline(ctx context.Context, conn *pgxpool.Conn, p *pending, args []any) (err error) {
 	var b pgx.Batch
 	for _, st := range p.Statements {
-		b.Queue(statementSQL(st), st.Args...)
+		b.Queue(statementSQL(s.log.db.SQL(st.SQL), st.Want), st.Args...)
 	}
 	b.Queue(s.strict, args...)
 	results := conn.SendBatch(ctx, &b)

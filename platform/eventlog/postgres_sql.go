@@ -110,9 +110,9 @@ put_row%d AS (
 
 // statementSQL wraps a statement so that another number of affected rows than the wanted one is division by zero,
 // which undoes the transaction that the statement is sent in.
-func statementSQL(st Statement) string {
-	if st.Want <= 0 {
-		return st.SQL
+func statementSQL(sql string, want int64) string {
+	if want <= 0 {
+		return sql
 	}
-	return fmt.Sprintf("WITH changed AS (%s RETURNING 1) SELECT 1 / (count(*) = %d)::int FROM changed", st.SQL, st.Want)
+	return fmt.Sprintf("WITH changed AS (%s RETURNING 1) SELECT 1 / (count(*) = %d)::int FROM changed", sql, want)
 }

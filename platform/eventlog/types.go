@@ -69,8 +69,9 @@ type Row struct {
 }
 
 // Statement is SQL that runs in the append's transaction, before the append. It is for rare writes that
-// are no insert; $1, $2, … are its arguments. Where Want is positive, another number of affected rows
-// fails the append with ErrConflict and nothing is written.
+// are no insert; $1, $2, … are its arguments, and lines are marked as package sqldb has them. Where Want is positive,
+// another number of affected rows fails the append with ErrConflict and nothing is written; the statement
+// then is an INSERT, UPDATE or DELETE without RETURNING.
 type Statement struct {
 	SQL  string
 	Args []any

@@ -52,6 +52,7 @@ type backend interface {
 	exec(ctx context.Context, sql string, args []any) (int64, error)
 	view(ctx context.Context, f func(context.Context, Querier) error) error
 	sqlDB(ctx context.Context) (*sql.DB, func() error, error)
+	rewrite(sql string) string
 	close() error
 }
 
@@ -96,6 +97,9 @@ func (db *DB) Dialect() Dialect { return db.dialect }
 // Pool returns PostgreSQL's pool, and nil on SQLite. It is for code that needs arrays, pipelines or
 // the identity of a connection; everything else uses DB's methods.
 func (db *DB) Pool() *pgxpool.Pool { return db.pool }
+
+// SQL returns a statement as this database is sent it: without the other's lines.
+func (db *DB) SQL(sql string) string { return db.backend.rewrite(sql) }
 
 // Query reads on its own: it sees what was committed before it, never a transaction in progress. The rows
 // hold a connection until they are closed; do not query once more while holding them.

@@ -110,6 +110,8 @@ func (p *postgres) QueryRow(ctx context.Context, sql string, args ...any) Row {
 	return p.pool.QueryRow(ctx, p.rw.rewrite(sql), args...)
 }
 
+func (p *postgres) rewrite(sql string) string { return p.rw.rewrite(sql) }
+
 func (p *postgres) view(ctx context.Context, f func(context.Context, Querier) error) error {
 	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	return pgx.BeginTxFunc(ctx, p.pool, opts, func(tx pgx.Tx) error { return f(ctx, pgTx{tx, p.rw}) })

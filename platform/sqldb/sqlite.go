@@ -115,6 +115,8 @@ func (l *lite) open(ctx context.Context, sql string, args []any) (*liteRows, err
 	return rows, nil
 }
 
+func (l *lite) rewrite(sql string) string { return l.rw.rewrite(sql) }
+
 func (l *lite) view(ctx context.Context, f func(context.Context, Querier) error) (err error) {
 	conn, err := l.readers.get(ctx)
 	if err != nil {
