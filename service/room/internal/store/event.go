@@ -36,3 +36,21 @@ func (s *Store) Event(ctx context.Context, room int64, eventID string) (e Stored
 	e.Redacted = flags&FlagRedacted != 0
 	return e, true, nil
 }
+
+// NextState returns the state event that replaced the one of this type and key at seq, as far as ids, seq and
+// meta go; ok is false where that one is the current one.
+func (s *Store) NextState(ctx context.Context, room int64, typ, key string, seq int64) (e StoredEvent, ok bool, err error) {
+	e.Room = room
+	err = s.db.QueryRow(ctx, `
+		SELECT d.event_id, d.seq, n.body
+		FROM state_delta d JOIN room_entry n ON n.stream = d.room AND n.seq = d.seq
+		WHERE d.room = $1 AND d.type = $2 AND d.state_key = $3 AND d.seq > $4 AND d.event_id IS NOT NULL
+		ORDER BY d.seq LIMIT 1`, room, typ, key, seq).
+		Scan(&e.EventID, &e.Seq, &e.Meta)
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return StoredEvent{}, false, nil
+	} else if err != nil {
+		return StoredEvent{}, false, fmt.Errorf("read what replaced %s at %d: %w", typ, seq, err)
+	}
+	return e, true, nil
+}

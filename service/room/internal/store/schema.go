@@ -83,10 +83,19 @@ func RoomRow(room int64, roomID, version, creator string, createdMS int64, visib
 	return eventlog.Row{Table: tableRoom, Values: []any{room, roomID, version, creator, createdMS, visibility}}
 }
 
-// StateRows makes an event the current one of its type and state key.
-func StateRows(room int64, typ, key string, seq int64, eventID string) [2]eventlog.Row {
-	values := []any{room, typ, key, seq, eventID}
-	return [2]eventlog.Row{{Table: tableStateDelta, Values: values}, {Table: tableStateCurrent, Values: values}}
+// RedactedEventRow inserts an event that was redacted before it was written.
+func RedactedEventRow(eventID string, pdu []byte, depth, room, seq int64) eventlog.Row {
+	return eventlog.Row{Table: tableEvent, Values: []any{eventID, pdu, depth, int64(FlagRedacted), room, seq}}
+}
+
+// StateDeltaRow notes that an event changed the state.
+func StateDeltaRow(room int64, typ, key string, seq int64, eventID string) eventlog.Row {
+	return eventlog.Row{Table: tableStateDelta, Values: []any{room, typ, key, seq, eventID}}
+}
+
+// StateCurrentRow makes an event the current one of its type and state key.
+func StateCurrentRow(room int64, typ, key string, seq int64, eventID string) eventlog.Row {
+	return eventlog.Row{Table: tableStateCurrent, Values: []any{room, typ, key, seq, eventID}}
 }
 
 // ExtremityRow replaces the room's forward extremities by the one event that follows them all.
@@ -114,16 +123,18 @@ func AliasRow(alias string, room int64, creator string, createdMS int64) eventlo
 // FlagRedacted marks an event whose JSON has been pruned.
 const FlagRedacted = 1
 
-// Redact replaces an event by its pruned form and gives its entry the meta that names the redaction.
-func Redact(eventID string, pruned []byte, room, seq int64, meta []byte) []eventlog.Statement {
-	return []eventlog.Statement{
-		{
-			SQL:  `UPDATE event SET json = $1, flags = flags | 1 WHERE event_id = $2 AND room = $3`,
-			Args: []any{pruned, eventID, room}, Want: 1,
-		},
-		{
-			SQL:  `UPDATE room_entry SET body = $1 WHERE stream = $2 AND seq = $3`,
-			Args: []any{meta, room, seq}, Want: 1,
-		},
+// Redact replaces an event by its pruned form.
+func Redact(eventID string, pruned []byte, room int64) eventlog.Statement {
+	return eventlog.Statement{
+		SQL:  `UPDATE event SET json = $1, flags = flags | 1 WHERE event_id = $2 AND room = $3`,
+		Args: []any{pruned, eventID, room}, Want: 1,
+	}
+}
+
+// SetMeta replaces what is kept beside an event.
+func SetMeta(room, seq int64, meta []byte) eventlog.Statement {
+	return eventlog.Statement{
+		SQL:  `UPDATE room_entry SET body = $1 WHERE stream = $2 AND seq = $3`,
+		Args: []any{meta, room, seq}, Want: 1,
 	}
 }

@@ -1,0 +1,243 @@
+package room
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"time"
+
+	"github.com/zeromicro/go-zero/core/logx"
+
+	"hongyan/matrix"
+	"hongyan/platform/eventlog"
+)
+
+var errStopping = errors.New("the room service is stopping")
+
+// maxBackoff bounds the wait before a batch that lost its swap runs again.
+const maxBackoff = 50 * time.Millisecond
+
+// batchRun is one batch of operations of a room on its way to being settled.
+type batchRun struct {
+	s   *Service
+	r   *live
+	ops []*operation
+}
+
+// run repeats the batch until all operations are settled.
+func (b *batchRun) run(ctx context.Context) {
+	for attempt := 0; ; attempt++ {
+		snap, fresh, err := b.snapshot(ctx)
+		if err != nil {
+			b.failAll(err)
+			return
+		}
+		if snap == nil {
+			b.s.rooms.drop(b.r)
+			b.failAll(errUnknownRoom())
+			return
+		}
+		w := newWorking(b.s, snap)
+		if !b.perform(ctx, w) {
+			return
+		}
+		if len(w.events) == 0 {
+			err = b.verify(ctx, snap, fresh)
+		} else {
+			err = b.commit(ctx, w)
+		}
+		if err == nil {
+			err = b.settleAll(ctx)
+		}
+		switch {
+		case err == nil:
+			return
+		case errors.Is(err, errAgain):
+		default:
+			b.failAll(err)
+			return
+		}
+		if attempt > 0 && !pause(ctx, attempt) {
+			b.failAll(matrix.Unavailable(fmt.Errorf("room %s: %w", b.r.id, ctx.Err())))
+			return
+		}
+	}
+}
+
+// errAgain says that the batch has to run once more.
+var errAgain = errors.New("run the batch again")
+
+// snapshot returns the state to work on; fresh tells that it was read from the database just now.
+func (b *batchRun) snapshot(ctx context.Context) (snap *snapshot, fresh bool, err error) {
+	if snap = b.r.snap.Load(); snap != nil {
+		return snap, false, nil
+	}
+	if snap, err = b.s.load(ctx, b.r.id); err != nil {
+		return nil, false, matrix.Unavailable(err)
+	}
+	if snap != nil {
+		b.s.rooms.set(b.r, snap)
+	}
+	return snap, true, nil
+}
+
+// perform runs the operations that are not settled, in order. It reports whether any are left to settle.
+func (b *batchRun) perform(ctx context.Context, w *working) bool {
+	var firsts map[txnKey]*operation
+	if len(b.ops) > 1 {
+		firsts = make(map[txnKey]*operation, len(b.ops))
+	}
+	left := false
+	for _, op := range b.ops {
+		if op.settled {
+			continue
+		}
+		if err := op.ctx.Err(); err != nil {
+			op.settle(nil, err)
+			continue
+		}
+		left = true
+		key := txnKey{op.txn.Scope, op.txn.ID}
+		if op.first = firsts[key]; key.id != "" && op.first != nil {
+			continue
+		}
+		op.first = nil
+		mark := *w
+		op.response, op.err = op.call(ctx, w)
+		if op.err != nil {
+			*w = mark
+		}
+		op.wrote = len(w.events) > len(mark.events)
+		if op.wrote && key.id != "" {
+			w.txns = append(w.txns, eventlog.Txn{Scope: key.scope, ID: key.id, Response: op.response})
+			if firsts != nil {
+				firsts[key] = op
+			}
+		}
+	}
+	return left
+}
+
+// call runs the operation. A panic in it is its own error: the room and the other operations go on.
+func (op *operation) call(ctx context.Context, w *working) (response []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			logx.WithContext(op.ctx).Errorf("operation on room %s panicked: %v\n%s", w.roomID, p, debug.Stack())
+			response, err = nil, matrix.Internal(fmt.Errorf("panic: %v", p))
+		}
+	}()
+	return op.run(ctx, w)
+}
+
+type txnKey struct{ scope, id string }
+
+// verify makes sure that answers which write nothing were given from the newest state.
+func (b *batchRun) verify(ctx context.Context, snap *snapshot, fresh bool) error {
+	if fresh {
+		return nil
+	}
+	ok, err := b.s.isCurrent(ctx, snap)
+	if err != nil {
+		return matrix.Unavailable(err)
+	}
+	if !ok {
+		b.s.rooms.set(b.r, nil)
+		return errAgain
+	}
+	return nil
+}
+
+// isCurrent compares a snapshot with the database.
+func (s *Service) isCurrent(ctx context.Context, snap *snapshot) (bool, error) {
+	seqs, err := s.log.Seqs(ctx, []int64{snap.stream.ID})
+	if err != nil {
+		return false, fmt.Errorf("compare room %s: %w", snap.roomID, err)
+	}
+	return seqs[snap.stream.ID] == snap.stream.Seq, nil
+}
+
+// commit appends what the operations have written.
+func (b *batchRun) commit(ctx context.Context, w *working) error {
+	a, err := w.append()
+	if err != nil {
+		return matrix.Internal(err)
+	}
+	_, err = b.s.log.Append(ctx, a)
+	var dup *eventlog.DuplicateTxnError
+	switch {
+	case err == nil:
+		b.s.rooms.set(b.r, w.snapshot())
+		return nil
+	case errors.Is(err, eventlog.ErrConflict):
+		b.s.rooms.set(b.r, nil)
+		return errAgain
+	case errors.As(err, &dup):
+		// Nothing was written. The repetition is answered, the others run again without it.
+		for _, op := range b.ops {
+			if !op.settled && op.txn.Scope == dup.Scope && op.txn.ID == dup.ID {
+				op.settle(dup.Response, nil)
+			}
+		}
+		return errAgain
+	default:
+		// Whatever has happened to the room, it is read again.
+		b.s.rooms.set(b.r, nil)
+		return matrix.Unavailable(err)
+	}
+}
+
+// settleAll makes the operations' results final. A refusal with a transaction id might be a repetition of
+// what was allowed then: that is answered as then.
+func (b *batchRun) settleAll(ctx context.Context) error {
+	for _, op := range b.ops {
+		if op.settled || op.first != nil {
+			continue
+		}
+		if op.err != nil && op.txn.ID != "" {
+			response, ok, err := b.s.log.Txn(ctx, op.txn.Scope, op.txn.ID)
+			if err != nil {
+				op.settle(nil, matrix.Unavailable(err))
+				continue
+			}
+			if ok {
+				op.settle(response, nil)
+				continue
+			}
+		}
+		op.settle(op.response, op.err)
+	}
+	for _, op := range b.ops {
+		if !op.settled {
+			op.settle(op.first.response, op.first.err)
+		}
+	}
+	return nil
+}
+
+func (b *batchRun) failAll(err error) {
+	for _, op := range b.ops {
+		if !op.settled {
+			op.settle(nil, err)
+		}
+	}
+}
+
+// pause waits a random moment that grows with the attempts. It reports false when the context has ended.
+func pause(ctx context.Context, attempt int) bool {
+	limit := min(maxBackoff, time.Millisecond<<min(attempt, 10))
+	t := time.NewTimer(rand.N(limit) + 1)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// errUnknownRoom answers an unknown room like one that the caller may not see.
+func errUnknownRoom() error {
+	return matrix.NewError(matrix.CodeForbidden, "You are not in this room, or it does not exist.")
+}

@@ -1,0 +1,56 @@
+package room
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"hongyan/matrix/event"
+	"hongyan/platform/eventlog"
+)
+
+// Config is the room service's.
+type Config struct {
+	// Shards is the number of shards of a new room log; an existing one keeps its own.
+	Shards int `yaml:"shards"`
+	// DefaultVersion is the version of rooms whose creator names none.
+	DefaultVersion string `yaml:"default_version"`
+	// CacheBytes bounds the memory for the state of rooms, in bytes, as estimated.
+	CacheBytes int64 `yaml:"cache_bytes"`
+	// QueueLength bounds the operations that wait for one room; further ones are answered 429.
+	QueueLength int `yaml:"queue_length"`
+	// BatchOperations bounds how many operations of a room share an append.
+	BatchOperations int `yaml:"batch_operations"`
+	// CommitTimeout bounds one operation, with all its repetitions.
+	CommitTimeout time.Duration `yaml:"commit_timeout"`
+	// MaxInvites bounds the invites of one createRoom.
+	MaxInvites int `yaml:"max_invites"`
+	// FollowConcurrency bounds how many rooms are written at once for changes of profiles.
+	FollowConcurrency int `yaml:"follow_concurrency"`
+}
+
+// Default returns the configuration that needs no thought.
+func Default() Config {
+	return Config{
+		Shards:            eventlog.DefaultShards,
+		DefaultVersion:    string(event.DefaultVersion),
+		CacheBytes:        128 << 20,
+		QueueLength:       1024,
+		BatchOperations:   128,
+		CommitTimeout:     15 * time.Second,
+		MaxInvites:        500,
+		FollowConcurrency: 8,
+	}
+}
+
+// Validate reports what is wrong with the configuration.
+func (c Config) Validate() error {
+	if !event.RoomVersion(c.DefaultVersion).Supported() {
+		return fmt.Errorf("default_version %q is no supported room version", c.DefaultVersion)
+	}
+	if c.Shards < 1 || c.CacheBytes < 1 || c.QueueLength < 1 || c.BatchOperations < 1 || c.CommitTimeout <= 0 ||
+		c.MaxInvites < 0 || c.FollowConcurrency < 1 {
+		return errors.New("limits of the room service must be positive")
+	}
+	return nil
+}

@@ -1,0 +1,173 @@
+package room
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"hongyan/matrix"
+	"hongyan/matrix/auth"
+	"hongyan/matrix/event"
+	"hongyan/platform/eventlog"
+	"hongyan/platform/httpx"
+	"hongyan/service/room/internal/store"
+)
+
+// createRoom is POST /createRoom. The room with all its events is one append: it is there as a whole or not at all.
+func (s *Service) createRoom(rw http.ResponseWriter, r *http.Request) error {
+	q, err := readRequest(r)
+	if err != nil {
+		return err
+	}
+	if err := q.active(); err != nil {
+		return err
+	}
+	if q.Guest {
+		return matrix.NewError(matrix.CodeGuestAccessForbidden, "Guests cannot create rooms.")
+	}
+	body, err := readBody[createBody](r)
+	if err != nil {
+		return err
+	}
+	plan, err := s.planRoom(q, body)
+	if err != nil {
+		return err
+	}
+	if !s.gate.enter() {
+		return matrix.Unavailable(errStopping)
+	}
+	defer s.gate.leave()
+	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.CommitTimeout)
+	defer cancel()
+	response, err := s.writeRoom(ctx, q, plan)
+	if err != nil {
+		return err
+	}
+	httpx.WriteRawJSON(rw, http.StatusOK, response)
+	return nil
+}
+
+// writeRoom writes the room that a plan describes, once for the request's idempotency key.
+func (s *Service) writeRoom(ctx context.Context, q request, plan *roomPlan) ([]byte, error) {
+	txn := q.once()
+	if txn.ID != "" { // asked first, so that a repetition leaves nothing behind
+		response, ok, err := s.log.Txn(ctx, txn.Scope, txn.ID)
+		if err != nil {
+			return nil, matrix.Unavailable(err)
+		}
+		if ok {
+			return response, nil
+		}
+	}
+	if err := plan.readProfiles(ctx, s); err != nil {
+		return nil, err
+	}
+	for attempt := 0; ; attempt++ {
+		response, err := s.tryRoom(ctx, plan, txn, int64(attempt))
+		if !errors.Is(err, eventlog.ErrConflict) {
+			return response, err
+		}
+		if !pause(ctx, attempt+1) {
+			return nil, matrix.Unavailable(fmt.Errorf("create room: %w", ctx.Err()))
+		}
+	}
+}
+
+// tryRoom writes the room. Its id is taken when the same user creates an equal room in the same millisecond: then it is
+// ErrConflict, and a later time gives another id.
+func (s *Service) tryRoom(ctx context.Context, plan *roomPlan, txn eventlog.Txn, later int64) ([]byte, error) {
+	w, err := s.newRoom(plan, later)
+	if err != nil {
+		return nil, err
+	}
+	if err := plan.apply(ctx, w); err != nil {
+		return nil, err
+	}
+	stream, err := s.log.Stream(ctx, string(w.roomID))
+	if err != nil {
+		return nil, matrix.Unavailable(err)
+	}
+	if stream.Seq != 0 {
+		return nil, eventlog.ErrConflict
+	}
+	w.base.stream = stream
+	response := roomAnswer(w.roomID)
+	if txn.ID != "" {
+		txn.Response = response
+		w.txns = append(w.txns, txn)
+	}
+	a, err := w.append()
+	if err != nil {
+		return nil, matrix.Internal(err)
+	}
+	_, err = s.log.Append(ctx, a)
+	var dup *eventlog.DuplicateTxnError
+	switch {
+	case err == nil:
+		s.rooms.set(s.rooms.get(string(w.roomID)), w.snapshot())
+		return response, nil
+	case errors.As(err, &dup):
+		return dup.Response, nil
+	case errors.Is(err, eventlog.ErrConflict):
+		return nil, err
+	case errors.Is(err, eventlog.ErrExists) && w.newAlias != "":
+		return nil, errRoomInUse(w.newAlias).WithCause(err)
+	}
+	return nil, matrix.Unavailable(err)
+}
+
+// newRoom returns the working copy of a room that has its create event and nothing else.
+func (s *Service) newRoom(plan *roomPlan, later int64) (*working, error) {
+	w := newWorking(s, &snapshot{rules: plan.rules})
+	w.now += later
+	if !plan.rules.RoomIDFromCreate {
+		id, err := randomRoomID(s.deps.Rand, s.server)
+		if err != nil {
+			return nil, matrix.Internal(err)
+		}
+		w.roomID = id
+	}
+	ev, err := w.build(draft{
+		sender: plan.creator, typ: event.TypeCreate, key: new(string), content: plan.creation, device: plan.device,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := auth.Allowed(ev, stateForRules{w}); err != nil {
+		return nil, err
+	}
+	w.roomID = ev.RoomID()
+	if err := w.apply(ev, w.meta(draft{device: plan.device})); err != nil {
+		return nil, err
+	}
+	w.rows = append(w.rows, func(room int64) eventlog.Row {
+		return store.RoomRow(room, string(w.roomID), string(plan.rules.Version), string(plan.creator), w.now, plan.visibility)
+	})
+	if plan.alias != "" {
+		w.newAlias = plan.alias
+		w.rows = append(w.rows, func(room int64) eventlog.Row {
+			return store.AliasRow(plan.alias, room, string(plan.creator), w.now)
+		})
+	}
+	return w, nil
+}
+
+const roomIDLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+// randomRoomID makes an id for a room whose version does not make it from the create event.
+func randomRoomID(random io.Reader, server matrix.ServerName) (matrix.RoomID, error) {
+	var b [18]byte
+	if _, err := io.ReadFull(random, b[:]); err != nil {
+		return "", fmt.Errorf("make room id: %w", err)
+	}
+	for i := range b {
+		b[i] = roomIDLetters[int(b[i])%len(roomIDLetters)]
+	}
+	return matrix.RoomID("!" + string(b[:]) + ":" + string(server)), nil
+}
+
+func errRoomInUse(alias string) *matrix.Error {
+	return matrix.Errorf(matrix.CodeRoomInUse, "The room alias %s exists already.", alias)
+}

@@ -1,0 +1,20 @@
+// Package room is the service that owns the room logs: events, state, memberships, aliases, the directory flag and
+// public receipts. It calls identity (profiles for member events) and follows identity's log.
+//
+// # How a room is written
+//
+// Operations for a room queue at the room (see operation). Whoever finds the room idle runs the queue: all operations
+// in order against one working copy of the room's state, where later ones see earlier ones, and their events
+// become one eventlog append that expects the sequence number of the copy. While it is under way further operations
+// gather for the next one. When the room has moved on, because another instance wrote to it, it is read again and all
+// operations run again, so an operation may run several times and must have no effect but on the working copy.
+//
+// # Invariants
+//
+//   - The state in memory is a hint. An accepted write is checked by the append itself; a refusal, and an answer without
+//     an append, is given only after the sequence number in memory was compared with the stored one.
+//   - A transaction id is stored with what it stands for. A repetition is answered what the first was, also when it
+//     would be refused by now.
+//   - Every event is a real PDU, authorised by the rules of its room's version against the state before it.
+//   - Sending a message reads nothing and copies nothing that grows with the room.
+package room

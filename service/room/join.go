@@ -1,0 +1,154 @@
+package room
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"hongyan/matrix"
+	"hongyan/matrix/event"
+)
+
+// join is POST /rooms/{roomId}/join.
+func (s *Service) join(rw http.ResponseWriter, r *http.Request) error {
+	q, err := readRequest(r)
+	if err != nil {
+		return err
+	}
+	return s.joinRoom(rw, q)
+}
+
+// joinByAlias is POST /join/{roomIdOrAlias}.
+func (s *Service) joinByAlias(rw http.ResponseWriter, r *http.Request) error {
+	q, err := readRequest(r)
+	if err != nil {
+		return err
+	}
+	name := r.PathValue("roomIdOrAlias")
+	switch {
+	case strings.HasPrefix(name, "#"):
+		alias, err := s.resolve(r.Context(), name)
+		if err != nil {
+			return err
+		}
+		q.room = alias.RoomID
+	default:
+		if _, err := matrix.ParseRoomID(name); err != nil {
+			return matrix.NewError(matrix.CodeInvalidParam, "The path must name a room id or a room alias.").WithCause(err)
+		}
+		q.room = name
+	}
+	return s.joinRoom(rw, q)
+}
+
+// joinRoom makes the caller a member. What else the body says enters the member event.
+func (s *Service) joinRoom(rw http.ResponseWriter, q request) error {
+	if err := q.active(); err != nil {
+		return err
+	}
+	c := memberChange{sender: q.user, target: q.user, to: event.Join, device: q.DeviceID, guest: q.Guest}
+	var bodyErr error
+	c.content, bodyErr = readExtra(q.http)
+	found, err := s.profiles(q.http.Context(), q.user)
+	if err != nil {
+		return err
+	}
+	c.profile = found[q.user]
+	return s.answer(rw, q, q.once(), func(ctx context.Context, w *working) ([]byte, error) {
+		if err := w.checkChange(c, w.state.Membership(q.UserID)); err != nil {
+			return nil, err
+		}
+		if bodyErr != nil {
+			return nil, bodyErr
+		}
+		if _, err := w.setMember(ctx, c); err != nil {
+			return nil, err
+		}
+		return roomAnswer(w.roomID), nil
+	})
+}
+
+// readExtra reads a body whose keys enter a member event.
+func readExtra(r *http.Request) (object, error) {
+	content, err := readContent(r)
+	if err != nil {
+		return nil, err
+	}
+	o, err := parseObject(content)
+	if err != nil {
+		return nil, err
+	}
+	delete(o, "membership")
+	for _, k := range keysOfServer {
+		delete(o, k)
+	}
+	return o, o.checkMemberShape()
+}
+
+// leave is POST /rooms/{roomId}/leave: it leaves, rejects an invite, or withdraws a knock.
+func (s *Service) leave(rw http.ResponseWriter, r *http.Request) error {
+	q, err := readRequest(r)
+	if err != nil {
+		return err
+	}
+	body, bodyErr := readBody[membershipBody](r)
+	c := memberChange{sender: q.user, target: q.user, to: event.Leave, content: body.extra(), device: q.DeviceID}
+	return s.answer(rw, q, q.once(), asOp(func(ctx context.Context, w *working) error {
+		if w.state.Member(q.UserID) == nil {
+			return errUnknownRoom()
+		}
+		if bodyErr != nil {
+			return bodyErr
+		}
+		_, err := w.setMember(ctx, c)
+		return err
+	}))
+}
+
+// forget is POST /rooms/{roomId}/forget.
+func (s *Service) forget(rw http.ResponseWriter, r *http.Request) error {
+	q, err := readRequest(r)
+	if err != nil {
+		return err
+	}
+	return s.answer(rw, q, q.once(), asOp(func(ctx context.Context, w *working) error {
+		switch event.Membership(w.state.Membership(q.UserID)) {
+		case event.Leave, event.Ban:
+		case "":
+			return errUnknownRoom()
+		default:
+			return matrix.NewError(matrix.CodeUnknown, "Leave the room, or reject the invite, before forgetting it.")
+		}
+		// This happens outside of the working copy: it is repeatable, and checks the membership once more.
+		if err := s.store.Forget(ctx, q.UserID, w.base.stream.ID); err != nil {
+			return matrix.Unavailable(err)
+		}
+		return nil
+	}))
+}
+
+// membershipBody is the body of kick, ban, unban, invite and leave.
+type membershipBody struct {
+	UserID string  `json:"user_id"`
+	Reason *string `json:"reason"`
+	// The keys of an invite of somebody who is known only by an address elsewhere.
+	IDServer string `json:"id_server"`
+	Medium   string `json:"medium"`
+	Address  string `json:"address"`
+}
+
+func (b membershipBody) extra() object {
+	o := object{}
+	if b.Reason != nil {
+		o.set("reason", *b.Reason)
+	}
+	return o
+}
+
+// target is whom the body concerns.
+func (b membershipBody) target() (matrix.UserID, error) {
+	if b.UserID == "" {
+		return "", matrix.NewError(matrix.CodeMissingParam, "\"user_id\" is missing.")
+	}
+	return matrix.ParseUserID(b.UserID)
+}

@@ -1,0 +1,128 @@
+package room
+
+import (
+	"context"
+	"time"
+
+	"hongyan/matrix"
+	"hongyan/platform/eventlog"
+)
+
+// opFunc does one operation to the working copy of a room and returns the answer, JSON. It may run several times, each
+// time on a newer copy, and must have no other effect. When it returns an error, what it did to the copy is undone.
+type opFunc func(ctx context.Context, w *working) ([]byte, error)
+
+// operation is an opFunc in the queue of a room.
+type operation struct {
+	ctx context.Context
+	run opFunc
+	// txn, where its ID is not empty, makes the operation happen once.
+	txn eventlog.Txn
+
+	// settled tells that response and err are final.
+	settled  bool
+	response []byte
+	err      error
+	// wrote tells that the working copy has something of the operation.
+	wrote bool
+	// first is the operation of the same batch and transaction id that this one waits for, if any.
+	first *operation
+
+	done chan struct{}
+}
+
+func (op *operation) settle(response []byte, err error) {
+	op.settled, op.response, op.err = true, response, err
+}
+
+// operate does f to a room, once for the transaction id if there is one. An unknown room is answered as
+// one that the caller is not in.
+func (s *Service) operate(ctx context.Context, roomID string, txn eventlog.Txn, f opFunc) ([]byte, error) {
+	if !s.gate.enter() {
+		return nil, matrix.Unavailable(errStopping)
+	}
+	defer s.gate.leave()
+	op := &operation{ctx: ctx, run: f, txn: txn, done: make(chan struct{})}
+	r := s.rooms.get(roomID)
+
+	r.mu.Lock()
+	if len(r.queue) >= s.cfg.QueueLength {
+		r.mu.Unlock()
+		e := matrix.NewError(matrix.CodeLimitExceeded, "Too much is happening in this room. Try again in a moment.")
+		e.RetryAfter = time.Second
+		return nil, e
+	}
+	r.queue = append(r.queue, op)
+	if r.busy {
+		r.mu.Unlock()
+		select {
+		case <-op.done:
+			return op.response, op.err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	r.busy = true
+	batch := r.take(s.cfg.BatchOperations)
+	r.mu.Unlock()
+
+	s.runBatch(r, batch)
+	s.handOver(r)
+	return op.response, op.err
+}
+
+// take removes the next operations from the queue. It is called with the room's lock held.
+func (r *live) take(limit int) []*operation {
+	n := min(limit, len(r.queue))
+	batch := r.queue[:n:n]
+	r.queue = r.queue[n:]
+	if len(r.queue) == 0 {
+		r.queue = nil
+	}
+	return batch
+}
+
+// handOver ends the caller's turn at the room: what has gathered meanwhile is run by a goroutine of its own, so that
+// nobody's answer waits for later operations.
+func (s *Service) handOver(r *live) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.queue) == 0 {
+		r.busy = false
+		return
+	}
+	// Every queued operation holds the gate open until it is answered or given up, but a given-up one does
+	// not: the goroutine holds it itself. Closing waits for both.
+	s.gate.inside.Add(1)
+	go func() {
+		defer s.gate.leave()
+		s.drain(r)
+	}()
+}
+
+// drain runs the queue until it is empty.
+func (s *Service) drain(r *live) {
+	for {
+		r.mu.Lock()
+		if len(r.queue) == 0 {
+			r.busy = false
+			r.mu.Unlock()
+			return
+		}
+		batch := r.take(s.cfg.BatchOperations)
+		r.mu.Unlock()
+		s.runBatch(r, batch)
+	}
+}
+
+// runBatch settles the operations and wakes those who wait for them.
+func (s *Service) runBatch(r *live, batch []*operation) {
+	// The batch is everybody's: one caller's end must not end it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(batch[0].ctx), s.cfg.CommitTimeout)
+	defer cancel()
+	b := batchRun{s: s, r: r, ops: batch}
+	b.run(ctx)
+	for _, op := range batch {
+		close(op.done)
+	}
+}

@@ -1,0 +1,63 @@
+package room
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"hongyan/matrix"
+	"hongyan/matrix/event"
+)
+
+// putState is PUT /rooms/{roomId}/state/{eventType}, with "/" and with "/{stateKey}".
+func (s *Service) putState(rw http.ResponseWriter, r *http.Request) error {
+	q, err := readRequest(r)
+	if err != nil {
+		return err
+	}
+	typ, key := r.PathValue("eventType"), r.PathValue("stateKey")
+	content, bodyErr := readContent(r)
+	if typ == event.TypeMember {
+		return s.putMember(rw, q, key, content, bodyErr)
+	}
+	if err := q.active(); err != nil {
+		return err
+	}
+	return s.answer(rw, q, q.once(), func(ctx context.Context, w *working) ([]byte, error) {
+		if typ == event.TypeCreate {
+			return nil, errCreateAgain()
+		}
+		if err := w.mustSend(q.user, typ, true); err != nil {
+			return nil, err
+		}
+		if strings.HasPrefix(key, "@") && key != q.UserID {
+			return nil, matrix.NewError(matrix.CodeForbidden, "A state key that is a user id must be your own.")
+		}
+		if bodyErr != nil {
+			return nil, bodyErr
+		}
+		d := draft{sender: q.user, typ: typ, key: &key, content: content, device: q.DeviceID}
+		ev, err := w.addState(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		return eventAnswer(ev.ID()), nil
+	})
+}
+
+// addState adds a state event that is no member event, once its content is what its type needs.
+func (w *working) addState(ctx context.Context, d draft) (*event.Event, error) {
+	if *d.key == "" {
+		switch d.typ {
+		case event.TypePowerLevels:
+			if err := w.checkPowerLevels(d.content); err != nil {
+				return nil, err
+			}
+		case event.TypeCanonicalAlias:
+			if err := w.checkCanonicalAlias(ctx, d.content); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return w.add(ctx, d)
+}
