@@ -82,18 +82,21 @@ func DeleteDeviceTokens(userID, deviceID string) eventlog.Statement {
 }
 
 // Promote says that a pair with a parent is in use: its parent and the parent's other children are revoked, and what
-// was revoked before them is forgotten.
+// was revoked before them is forgotten. It conflicts when that was said before, or the pair was revoked.
 func Promote(t Token) []eventlog.Statement {
 	return []eventlog.Statement{
+		{
+			SQL:  `UPDATE token SET parent = '' WHERE token_id = $1 AND parent = $2 AND revoked = 0`,
+			Args: []any{t.ID, t.Parent}, Want: 1,
+		},
 		{
 			SQL:  `DELETE FROM token WHERE user_id = $1 AND device_id = $2 AND revoked = 1`,
 			Args: []any{t.UserID, t.DeviceID},
 		},
 		{
-			SQL:  `UPDATE token SET revoked = 1 WHERE user_id = $1 AND device_id = $2 AND token_id <> $3 AND (token_id = $4 OR parent = $4)`,
-			Args: []any{t.UserID, t.DeviceID, t.ID, t.Parent},
+			SQL:  `UPDATE token SET revoked = 1 WHERE user_id = $1 AND device_id = $2 AND (token_id = $3 OR parent = $3)`,
+			Args: []any{t.UserID, t.DeviceID, t.Parent},
 		},
-		{SQL: `UPDATE token SET parent = '' WHERE token_id = $1 AND revoked = 0`, Args: []any{t.ID}},
 	}
 }
 

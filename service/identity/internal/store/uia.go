@@ -2,9 +2,9 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"hongyan/platform/eventlog"
 	"hongyan/platform/sqldb"
@@ -20,8 +20,15 @@ type AuthSession struct {
 	// Params is the hash of the request's parameters; nil until a stage is complete.
 	Params []byte
 	// Completed are the stages that were passed, in their order.
-	Completed            []string
+	Completed            []Stage
 	CreatedMs, ExpiresMs int64
+}
+
+// Stage is a stage that was passed.
+type Stage struct {
+	Type string `json:"type"`
+	// Value is what was proven: the user of a password, the registration token.
+	Value string `json:"value,omitempty"`
 }
 
 // AuthSession returns a session that has not expired.
@@ -37,18 +44,22 @@ func (s *Store) AuthSession(ctx context.Context, id string, nowMs int64) (AuthSe
 	if err != nil {
 		return AuthSession{}, false, fmt.Errorf("read auth session: %w", err)
 	}
-	if completed != "" {
-		a.Completed = strings.Split(completed, " ")
+	if err := json.Unmarshal([]byte(completed), &a.Completed); err != nil {
+		return AuthSession{}, false, fmt.Errorf("decode auth session: %w", err)
 	}
 	return a, true, nil
 }
 
 // AddAuthSession stores a new session, and drops a user's oldest ones beyond keep.
 func (s *Store) AddAuthSession(ctx context.Context, a AuthSession, keep int) error {
+	completed, err := json.Marshal(a.Completed)
+	if err != nil {
+		return fmt.Errorf("encode auth session: %w", err)
+	}
 	statements := []eventlog.Statement{{
 		SQL: `INSERT INTO uia_session (session_id, user_id, action, params, completed, created_ms, expires_ms)
 			VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		Args: []any{a.ID, a.UserID, a.Action, nil, "", a.CreatedMs, a.ExpiresMs},
+		Args: []any{a.ID, a.UserID, a.Action, a.Params, string(completed), a.CreatedMs, a.ExpiresMs},
 	}}
 	if a.UserID != "" {
 		statements = append(statements, eventlog.Statement{
@@ -64,19 +75,15 @@ func (s *Store) AddAuthSession(ctx context.Context, a AuthSession, keep int) err
 }
 
 // CompleteStage records that the stages so far were passed for a request with these parameters.
-func (s *Store) CompleteStage(ctx context.Context, id string, params []byte, completed []string) error {
-	_, err := s.db.Exec(ctx, `UPDATE uia_session SET params = $2, completed = $3 WHERE session_id = $1`,
-		id, params, strings.Join(completed, " "))
+func (s *Store) CompleteStage(ctx context.Context, id string, params []byte, stages []Stage) error {
+	completed, err := json.Marshal(stages)
+	if err != nil {
+		return fmt.Errorf("encode auth session: %w", err)
+	}
+	_, err = s.db.Exec(ctx, `UPDATE uia_session SET params = $2, completed = $3 WHERE session_id = $1`,
+		id, params, string(completed))
 	if err != nil {
 		return fmt.Errorf("complete stage: %w", err)
-	}
-	return nil
-}
-
-// DeleteAuthSession ends a session whose request was done.
-func (s *Store) DeleteAuthSession(ctx context.Context, id string) error {
-	if _, err := s.db.Exec(ctx, `DELETE FROM uia_session WHERE session_id = $1`, id); err != nil {
-		return fmt.Errorf("delete auth session: %w", err)
 	}
 	return nil
 }

@@ -1,0 +1,41 @@
+package identity
+
+import (
+	"context"
+	"time"
+
+	"github.com/zeromicro/go-zero/core/logx"
+)
+
+// expireInterval is how often expired rows are removed. They mean nothing before that either.
+const expireInterval = time.Minute
+
+// lastWrite bounds what is written when the service stops.
+const lastWrite = 5 * time.Second
+
+// every does something again and again, and once more when ctx has ended. A failure is logged: the next time does
+// what this one did not.
+func (s *Service) every(ctx context.Context, interval time.Duration, do func(context.Context) error) error {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			if err := do(ctx); err != nil && ctx.Err() == nil {
+				logx.WithContext(ctx).Errorf("identity: %v", err)
+			}
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWrite)
+			defer cancel()
+			if err := do(last); err != nil {
+				logx.WithContext(ctx).Errorf("identity: %v", err)
+			}
+			return nil
+		}
+	}
+}
+
+func (s *Service) expire(ctx context.Context) error {
+	s.failures.prune()
+	return s.store.Expire(ctx, s.nowMs(), s.cfg.Auth.Max)
+}

@@ -1,0 +1,27 @@
+// Package identity is the service that owns accounts: users and their names, passwords, devices, access and refresh
+// tokens, sessions of user-interactive authentication, registration, and profiles.
+//
+// It has a database of its own and a log, "identity", sharded by user id, whose entries are UserEvent of
+// hongyan/api/identity. Others follow the log: room writes a changed profile into member events and takes deactivated
+// users out of their rooms; keys, sync and push drop what belonged to removed devices. It calls nobody but the
+// gateways, to make them forget what they know of tokens.
+//
+// # Invariants
+//
+//   - A change of an account is one transaction: all its rows and its log entries, or nothing. Every change first
+//     compares and swaps the account's version (see change.go), so what was checked still holds when it is written.
+//   - The name of an account is never given again, also not after deactivation.
+//   - Tokens are 256 random bits and stored as SHA-256; passwords are stored as argon2id. Neither is ever logged.
+//   - An access token that ended, by whatever way, is let through nowhere once the request that ended it was answered: the
+//     gateways have confirmed by then that they forgot it, or their 2 s are over.
+//   - An account that does not exist costs as much and answers the same as a wrong password.
+//   - What a client can make grow is bounded: auth sessions, login tokens, pairs of tokens a device, profiles; entries of
+//     profiles and devices replace each other in the log.
+//
+// # Choices that the specification leaves open
+//
+// A new account's display name is its local part, as with the other homeservers (Config.DefaultDisplayName). Access
+// tokens of clients without refresh tokens do not expire; those of others live 5 minutes. Profiles are public. An
+// empty display name or avatar URL removes the field. Custom fields may not hold floats, which no other part of
+// Matrix takes either.
+package identity

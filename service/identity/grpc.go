@@ -1,0 +1,103 @@
+package identity
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	identitypb "hongyan/api/identity"
+	"hongyan/matrix"
+)
+
+// maxUsers is how many users one call may ask for.
+const maxUsers = 10_000
+
+// identityServer serves hongyan.identity.v1.Identity.
+type identityServer struct {
+	identitypb.UnimplementedIdentityServer
+	s *Service
+}
+
+// Authenticate implements identitypb.IdentityServer.
+func (g identityServer) Authenticate(ctx context.Context, req *identitypb.AuthenticateRequest) (*identitypb.AuthenticateResponse, error) {
+	a, err := g.s.authenticate(ctx, req.GetAccessToken(), req.GetRemoteAddr())
+	if err != nil {
+		return nil, err
+	}
+	return &identitypb.AuthenticateResponse{
+		UserId: a.UserID, DeviceId: a.DeviceID, TokenId: a.ID, ExpiresAtMs: a.ExpiresMs,
+		Admin: a.Admin, Guest: a.Guest, Locked: a.Locked, Suspended: a.Suspended,
+	}, nil
+}
+
+// Profiles implements identitypb.IdentityServer.
+func (g identityServer) Profiles(ctx context.Context, req *identitypb.ProfilesRequest) (*identitypb.ProfilesResponse, error) {
+	ids := req.GetUserIds()
+	if err := checkUsers(ids); err != nil {
+		return nil, err
+	}
+	accounts, err := g.s.store.Accounts(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	fields, err := g.s.store.ProfileFields(ctx, ids, []string{fieldDisplayName, fieldAvatarURL})
+	if err != nil {
+		return nil, err
+	}
+	return &identitypb.ProfilesResponse{Profiles: profiles(accounts, fields)}, nil
+}
+
+// Users implements identitypb.IdentityServer.
+func (g identityServer) Users(ctx context.Context, req *identitypb.UsersRequest) (*identitypb.UsersResponse, error) {
+	if err := checkUsers(req.GetUserIds()); err != nil {
+		return nil, err
+	}
+	accounts, err := g.s.store.Accounts(ctx, req.GetUserIds())
+	if err != nil {
+		return nil, err
+	}
+	users := make([]*identitypb.User, len(accounts))
+	for i, a := range accounts {
+		users[i] = &identitypb.User{
+			UserId: a.UserID, Deactivated: a.Deactivated(),
+			Admin: a.Admin, Guest: a.Guest, Locked: a.Locked, Suspended: a.Suspended,
+		}
+	}
+	return &identitypb.UsersResponse{Users: users}, nil
+}
+
+func checkUsers(ids []string) error {
+	if len(ids) > maxUsers {
+		return matrix.Errorf(matrix.CodeInvalidParam, "More than %d users.", maxUsers)
+	}
+	for _, id := range ids {
+		if !isText(id) {
+			return matrix.NewError(matrix.CodeInvalidParam, "A user id is not valid text.")
+		}
+	}
+	return nil
+}
+
+// CheckAuth implements identitypb.IdentityServer.
+func (g identityServer) CheckAuth(ctx context.Context, req *identitypb.CheckAuthRequest) (*identitypb.CheckAuthResponse, error) {
+	if req.GetUserId() == "" || req.GetMethod() == "" || req.GetPath() == "" {
+		return nil, matrix.Internal(errors.New("check auth: user, method and path are required"))
+	}
+	body, err := decodeAuthBody(req.GetBody())
+	if err != nil {
+		return nil, err
+	}
+	_, err = g.s.requireAuth(ctx, authRequest{
+		userID: req.GetUserId(), action: req.GetMethod() + " " + req.GetPath(), body: body, flows: passwordFlows(),
+	})
+	var c *challenge
+	if !errors.As(err, &c) {
+		return &identitypb.CheckAuthResponse{}, err
+	}
+	answer, err := json.Marshal(c.body)
+	if err != nil {
+		return nil, fmt.Errorf("encode challenge: %w", err)
+	}
+	return &identitypb.CheckAuthResponse{Challenge: answer}, nil
+}

@@ -1,0 +1,142 @@
+package identity
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/zeromicro/go-zero/core/logx"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	gatewaypb "hongyan/api/gateway"
+	identitypb "hongyan/api/identity"
+	logpb "hongyan/api/log"
+	"hongyan/matrix"
+	"hongyan/platform/eventlog"
+	"hongyan/platform/httpx"
+	"hongyan/platform/sqldb"
+	"hongyan/service/identity/internal/password"
+	"hongyan/service/identity/internal/store"
+)
+
+// LogName names the service's log, on the bus and in the database.
+const LogName = "identity"
+
+// Publisher wakes the followers of the log. bus.Bus is one.
+type Publisher interface {
+	Publish(ctx context.Context, subject string, data []byte) error
+}
+
+// Gateways tells every registered gateway to forget what it knows of a user's tokens. It returns nil when all have
+// confirmed.
+type Gateways interface {
+	ForgetTokens(ctx context.Context, req *gatewaypb.ForgetTokensRequest) error
+}
+
+// Deps is what the service needs. Clock and Rand may be nil: the system's.
+type Deps struct {
+	DB         *sqldb.DB
+	Bus        Publisher
+	Gateways   Gateways
+	ServerName string
+	Clock      func() time.Time
+	// Rand must be safe for concurrent use.
+	Rand io.Reader
+}
+
+// Service is the identity service.
+type Service struct {
+	cfg      Config
+	deps     Deps
+	server   matrix.ServerName
+	store    *store.Store
+	log      *eventlog.Log
+	hasher   *password.Hasher
+	failures *failures
+	seen     *sightings
+	handler  http.Handler
+}
+
+// New brings the database's schema up to date and returns the service. It starts nothing; changes are written, and so
+// answered, while Run runs.
+func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if deps.DB == nil || deps.Bus == nil || deps.Gateways == nil {
+		return nil, errors.New("identity: DB, Bus and Gateways are required")
+	}
+	server, err := matrix.ParseServerName(deps.ServerName)
+	if err != nil {
+		return nil, fmt.Errorf("identity: server name %q: %w", deps.ServerName, err)
+	}
+	if deps.Clock == nil {
+		deps.Clock = time.Now
+	}
+	if deps.Rand == nil {
+		deps.Rand = rand.Reader
+	}
+	s := &Service{
+		cfg: cfg, deps: deps, server: server,
+		hasher:   password.New(cfg.Passwords.Params, cfg.Passwords.concurrency(), cfg.Passwords.Queue, deps.Rand),
+		failures: newFailures(cfg.LoginFailures, deps.Clock),
+		seen:     newSightings(),
+	}
+	if s.store, err = store.Open(ctx, deps.DB); err != nil {
+		return nil, err
+	}
+	if s.log, err = eventlog.Open(ctx, deps.DB, eventlog.Schema{Name: LogName}, eventlog.Config{OnCommit: s.wake}); err != nil {
+		return nil, err
+	}
+	if s.handler, err = httpx.NewServer(LogName, s.bindings(), httpx.Options{}); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Run works until ctx ends, and returns when everything that was accepted is written.
+func (s *Service) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.log.Run(ctx) })
+	group.Go(func() error { return s.every(ctx, s.cfg.SeenInterval, s.storeSeen) })
+	group.Go(func() error { return s.every(ctx, expireInterval, s.expire) })
+	return group.Wait()
+}
+
+// Handler serves Routes.
+func (s *Service) Handler() http.Handler { return s.handler }
+
+// Register registers what other services may call.
+func (s *Service) Register(reg grpc.ServiceRegistrar) {
+	identitypb.RegisterIdentityServer(reg, identityServer{s: s})
+	logpb.RegisterLogServer(reg, logServer{log: s.log})
+}
+
+// RegisterAdmin registers what only the operator of the machine may call.
+func (s *Service) RegisterAdmin(reg grpc.ServiceRegistrar) {
+	identitypb.RegisterAdminServer(reg, adminServer{s: s})
+}
+
+// wake tells the log's followers that a shard has grown. A wake-up that is lost costs them a second.
+func (s *Service) wake(shard int, head int64) {
+	subject := "log." + LogName + "." + strconv.Itoa(shard)
+	if err := s.deps.Bus.Publish(context.Background(), subject, strconv.AppendInt(nil, head, 10)); err != nil {
+		logx.Debugf("wake followers of %s: %v", subject, err)
+	}
+}
+
+func (s *Service) nowMs() int64 { return s.deps.Clock().UnixMilli() }
+
+// expiryMs is when something of this lifetime that begins now ends; 0 is never.
+func (s *Service) expiryMs(lifetime time.Duration) int64 {
+	if lifetime == 0 {
+		return 0
+	}
+	return s.nowMs() + lifetime.Milliseconds()
+}
