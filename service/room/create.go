@@ -110,10 +110,10 @@ func (s *Service) tryRoom(ctx context.Context, plan *roomPlan, txn eventlog.Txn,
 		return response, nil
 	case errors.As(err, &dup):
 		return dup.Response, nil
+	case errors.Is(err, eventlog.ErrExists): // the alias or the id: the next attempt finds out
+		return nil, fmt.Errorf("%w: %w", eventlog.ErrConflict, err)
 	case errors.Is(err, eventlog.ErrConflict):
 		return nil, err
-	case errors.Is(err, eventlog.ErrExists) && w.newAlias != "":
-		return nil, errRoomInUse(w.newAlias).WithCause(err)
 	}
 	return nil, matrix.Unavailable(err)
 }

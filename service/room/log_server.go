@@ -8,27 +8,26 @@ import (
 	"hongyan/api/log"
 	"hongyan/api/room"
 	"hongyan/matrix"
-	"hongyan/platform/eventlog"
 )
 
 // Register adds the service's gRPC servers: hongyan.room.v1.Room and hongyan.log.v1.Log of the room log.
 func (s *Service) Register(reg grpc.ServiceRegistrar) {
 	roompb.RegisterRoomServer(reg, roomServer{s: s})
-	logpb.RegisterLogServer(reg, logServer{log: s.log})
+	logpb.RegisterLogServer(reg, logServer{s: s})
 }
 
-// maxRead bounds the records of one answer.
-const maxRead = 1000
+// maxLogRead bounds the records of one answer.
+const maxLogRead = 1000
 
 // logServer lets other services follow the room log.
 type logServer struct {
 	logpb.UnimplementedLogServer
-	log *eventlog.Log
+	s *Service
 }
 
 // Heads gives the positions of the newest entries of all shards.
 func (l logServer) Heads(ctx context.Context, _ *logpb.HeadsRequest) (*logpb.HeadsResponse, error) {
-	h, err := l.log.Heads(ctx)
+	h, err := l.s.log.Heads(ctx)
 	if err != nil {
 		return nil, matrix.Unavailable(err)
 	}
@@ -38,13 +37,13 @@ func (l logServer) Heads(ctx context.Context, _ *logpb.HeadsRequest) (*logpb.Hea
 // Read gives the entries of one shard after a position, with their events.
 func (l logServer) Read(ctx context.Context, req *logpb.ReadRequest) (*logpb.ReadResponse, error) {
 	shard, limit := int(req.GetShard()), int(req.GetLimit())
-	if shard < 0 || shard >= l.log.Shards() {
+	if shard < 0 || shard >= l.s.log.Shards() {
 		return nil, matrix.Errorf(matrix.CodeInvalidParam, "The room log has no shard %d.", shard)
 	}
-	if limit <= 0 || limit > maxRead {
-		limit = maxRead
+	if limit <= 0 || limit > maxLogRead {
+		limit = maxLogRead
 	}
-	records, through, err := l.log.Read(ctx, shard, req.GetAfter(), limit)
+	records, through, err := l.s.log.Read(ctx, shard, req.GetAfter(), limit)
 	if err != nil {
 		return nil, matrix.Unavailable(err)
 	}

@@ -104,7 +104,7 @@ func (w *working) checkJoin(c memberChange, now string) error {
 	if now == state.Ban {
 		return matrix.NewError(matrix.CodeForbidden, "You are banned from this room.")
 	}
-	if now == state.Join {
+	if now == state.Join || w.state.Len() == 1 { // the creator's own join follows the create event
 		return nil
 	}
 	if c.guest && w.contentString(event.TypeGuestAccess, "guest_access") != "can_join" {
