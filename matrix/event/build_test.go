@@ -51,9 +51,12 @@ func proto(v event.RoomVersion) event.Proto {
 func TestBuildGolden(t *testing.T) {
 	e, err := event.Build(proto(event.V12), signer(t))
 	require.NoError(t, err)
-	require.Equal(t, "$A", string(e.ID()))
-	require.Equal(t, `{}`, string(e.JSON()))
+	require.Equal(t, "$4tcBGNLFNg3XH7W-uAGOBUJ4fR8ltzjdfndaTNKykLk", string(e.ID()))
+	require.Equal(t, `{"auth_events":["$Rqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg","$Aqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg"],"content":{"body":"hello","msgtype":"m.text"},"depth":7,"hashes":{"sha256":"rwc8I5XYbE9LNL8zPQvAbu4PtBbE/Qk85ZbEQh5Rl2o"},"origin_server_ts":1700000000000,"prev_events":["$Rqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg"],"room_id":"!Rqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg","sender":"@alice:example.org","signatures":{"example.org":{"ed25519:a_test":"XL2uXAzAqhMZBPkf0zzD/lC9GdL/s2d4q7MSkk1OQkrW+RV6uN2nKWDCV3wzXtDDXHeGz+2sEhZBvtjl6eWgCQ"}},"type":"m.room.message"}`, string(e.JSON()))
 }
+
+// plainKeys need no escapes: gomatrixserverlib writes escaped keys back unescaped.
+var plainKeys = rapid.StringMatching(`[a-zA-Z0-9_.日本é😀/<>&]{0,8}`)
 
 // values draws JSON values that canonical JSON can hold.
 func values(depth int) *rapid.Generator[any] {
@@ -74,7 +77,7 @@ func values(depth int) *rapid.Generator[any] {
 		case 5:
 			return rapid.SliceOfN(values(depth-1), 0, 4).Draw(t, "array")
 		default:
-			return rapid.MapOfN(rapid.String(), values(depth-1), 0, 5).Draw(t, "object")
+			return rapid.MapOfN(plainKeys, values(depth-1), 0, 5).Draw(t, "object")
 		}
 	})
 }
@@ -98,11 +101,12 @@ func protos() *rapid.Generator[event.Proto] {
 		if rapid.Bool().Draw(t, "state") {
 			p.StateKey = ptr(rapid.SampledFrom([]string{"", "@bob:example.org", "k\n\"", "日本"}).Draw(t, "state key"))
 		}
-		content := rapid.MapOfN(rapid.String(), values(2), 0, 4).Draw(t, "content")
+		content := rapid.MapOfN(plainKeys, values(2), 0, 4).Draw(t, "content")
 		for _, key := range rapid.SliceOfNDistinct(rapid.SampledFrom(contentKeys), 0, 5, rapid.ID).Draw(t, "keys") {
 			content[key] = values(2).Draw(t, "value")
 		}
-		if rapid.Bool().Draw(t, "third party") {
+		// gomatrixserverlib does not know that version 11 keeps third_party_invite.signed.
+		if !p.RoomVersion.Rules().NewRedaction && rapid.Bool().Draw(t, "third party") {
 			content["third_party_invite"] = map[string]any{"display_name": "b", "signed": values(2).Draw(t, "signed")}
 		}
 		if p.Type == event.TypeRedaction {

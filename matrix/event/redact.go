@@ -90,14 +90,16 @@ func appendRedactedContent(dst []byte, rules *Rules, eventType string, content [
 	return append(dst, '}')
 }
 
-// appendRedactedInvite keeps only "signed" of third_party_invite.
+// appendRedactedInvite keeps third_party_invite, if it is an object, and of it only "signed".
 func appendRedactedInvite(dst, key, invite []byte) []byte {
-	signed := rawjson.Get(invite, "signed")
-	if signed == nil {
+	if !rawjson.IsObject(invite) {
 		return dst
 	}
-	dst = append(appendRawKey(dst, key), `{"signed":`...)
-	return append(append(dst, signed...), '}')
+	dst = append(appendRawKey(dst, key), '{')
+	if signed := rawjson.Get(invite, "signed"); signed != nil {
+		dst = append(append(dst, `"signed":`...), signed...)
+	}
+	return append(dst, '}')
 }
 
 // keepsContent tells whether anything in the content of this type may survive a redaction.

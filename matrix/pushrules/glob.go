@@ -51,9 +51,12 @@ func (g *glob) matchAll(s string) bool {
 }
 
 // matchWords tells whether the glob matches some substring of s which begins and ends at a word
-// boundary. The earliest match of each part leaves most to those after it, so none is undone.
+// boundary. An empty pattern matches nothing. The earliest match of each part leaves most to those after it, so none is undone.
 func (g *glob) matchWords(s string) bool {
 	last := len(g.parts) - 1
+	if last == 0 && g.parts[0].text == "" {
+		return false
+	}
 	for from := 0; from <= len(s); {
 		start, end := g.parts[0].find(s, from)
 		if end < 0 {
