@@ -13,7 +13,7 @@ import (
 	"hongyan/platform/sqldb"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations/*/*.sql
 var migrations embed.FS
 
 // Log is an open log. Its methods may be called concurrently.
@@ -69,7 +69,7 @@ func Open(ctx context.Context, db *sqldb.DB, schema Schema, cfg Config) (*Log, e
 
 // create brings the tables up to date and fills in the epoch and the shards of a new log.
 func (l *Log) create(ctx context.Context) error {
-	files, err := fs.Sub(migrations, "migrations")
+	files, err := fs.Sub(migrations, "migrations/log")
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package eventlog
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"hongyan/platform/sqldb"
@@ -48,7 +47,7 @@ func (s *sqliteStore) transact(ctx context.Context, batch []*pending, savepoints
 		}
 		for i, p := range batch {
 			var err error
-			if savepoints {
+			if savepoints || len(p.Statements) > 0 {
 				err = s.guarded(ctx, tx, i, p)
 			} else {
 				p.err, err = s.one(ctx, tx, i, p)
@@ -83,19 +82,23 @@ func (s *sqliteStore) guarded(ctx context.Context, tx sqldb.Tx, i int, p *pendin
 	}
 	shard := p.Stream.Shard
 	head, known := s.heads[shard], s.known[shard]
-	var err error
-	if p.err, err = s.one(ctx, tx, i, p); err == nil {
+	refused, err := s.one(ctx, tx, i, p)
+	if refused == nil && err == nil {
+		p.err = nil
 		_, err = tx.Exec(ctx, "RELEASE a")
 		return err
 	}
-	if !sqldb.IsServerError(err) && !errors.Is(err, ErrConflict) {
+	switch {
+	case err == nil:
+		p.err = refused
+	case sqldb.IsUniqueViolation(err):
+		p.err = fmt.Errorf("append: %w: %w", ErrExists, err)
+	case sqldb.IsServerError(err):
+		p.err = fmt.Errorf("append: %w", err)
+	default:
 		return err
 	}
 	s.heads[shard], s.known[shard] = head, known
-	p.err = fmt.Errorf("append: %w", err)
-	if sqldb.IsUniqueViolation(err) {
-		p.err = fmt.Errorf("append: %w: %w", ErrExists, err)
-	}
 	for _, sql := range []string{"ROLLBACK TO a", "RELEASE a"} {
 		if _, err := tx.Exec(ctx, sql); err != nil {
 			return err
@@ -104,7 +107,8 @@ func (s *sqliteStore) guarded(ctx context.Context, tx sqldb.Tx, i int, p *pendin
 	return nil
 }
 
-// one writes one append. It answers a refusal that has left nothing behind; an error undoes the transaction.
+// one writes one append. It returns a refusal, which leaves nothing behind but what the append's statements did, or an
+// error, after which the append must be undone.
 func (s *sqliteStore) one(ctx context.Context, tx sqldb.Tx, i int, p *pending) (refused, err error) {
 	for _, st := range p.Statements {
 		n, err := tx.Exec(ctx, st.SQL, st.Args...)
@@ -112,13 +116,10 @@ func (s *sqliteStore) one(ctx context.Context, tx sqldb.Tx, i int, p *pending) (
 			return nil, err
 		}
 		if st.Want > 0 && n != st.Want {
-			return nil, fmt.Errorf("%w: %d rows changed, not %d", ErrConflict, n, st.Want)
+			return fmt.Errorf("%w: %d rows changed, not %d", ErrConflict, n, st.Want), nil
 		}
 	}
 	refused, err = s.claim(ctx, tx, i, p)
-	if refused != nil && err == nil && len(p.Statements) > 0 {
-		return nil, refused // the statements must go too
-	}
 	if refused != nil || err != nil {
 		return refused, err
 	}

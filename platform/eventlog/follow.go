@@ -1,0 +1,311 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/zeromicro/go-zero/core/logx"
+)
+
+// ErrEpochChanged says that what a follower knows is not of this log any more: the log was restored from a
+// backup. The follower has to begin anew.
+var ErrEpochChanged = errors.New("log has another epoch, or is shorter than what was read of it")
+
+// Source is a log as followers see it: a *Log, or one at the other end of a connection.
+type Source interface {
+	Heads(ctx context.Context) (Heads, error)
+	Read(ctx context.Context, shard int, after int64, limit int) (records []Record, through int64, err error)
+}
+
+var _ Source = (*Log)(nil)
+
+// FollowConfig is how a follower works. Only what differs from the defaults need be set.
+type FollowConfig struct {
+	// From is where to begin: the epoch, and for each shard the position that is known already. With an epoch of 0 the
+	// follower begins at From.Shard, or at the beginning where that is empty, whatever the log's epoch is.
+	From Heads
+	// Poll is how often the heads are asked for (1 s), PollBusDown while BusDown reports that wake-ups do
+	// not come (200 ms).
+	Poll, PollBusDown time.Duration
+	BusDown           func() bool
+	// Page bounds the records of one read (500), Parallel the shards that are read at once (4).
+	Page, Parallel int
+	// Name says in the log's messages who follows what.
+	Name string
+}
+
+func (c FollowConfig) withDefaults() FollowConfig {
+	if c.Poll == 0 {
+		c.Poll = time.Second
+	}
+	if c.PollBusDown == 0 {
+		c.PollBusDown = 200 * time.Millisecond
+	}
+	if c.BusDown == nil {
+		c.BusDown = func() bool { return false }
+	}
+	if c.Page == 0 {
+		c.Page = 500
+	}
+	if c.Parallel == 0 {
+		c.Parallel = 4
+	}
+	return c
+}
+
+// Apply takes in the records of a shard through a position. For one shard it is called in order and one call at a time; after
+// an error the same records come again.
+type Apply func(ctx context.Context, shard int, records []Record, through int64) error
+
+// Follower reads a log as it grows. Wake-ups make it quick; that it misses nothing is due to asking for the heads.
+type Follower struct {
+	source Source
+	cfg    FollowConfig
+	apply  Apply
+
+	mu     sync.Mutex
+	shards []follow
+	// due are the shards that wait for a reader, in order.
+	due []int
+	// more is signalled when something is due.
+	more chan struct{}
+}
+
+// follow is how far a shard is.
+type follow struct {
+	cursor, head int64
+	// queued is set while the shard is due or being read.
+	queued bool
+}
+
+// NewFollower makes a follower; Run starts it.
+func NewFollower(source Source, cfg FollowConfig, apply Apply) *Follower {
+	return &Follower{source: source, cfg: cfg.withDefaults(), apply: apply, more: make(chan struct{}, 1)}
+}
+
+// Follow is NewFollower and Run, for who needs no wake-ups.
+func Follow(ctx context.Context, source Source, cfg FollowConfig, apply Apply) error {
+	return NewFollower(source, cfg, apply).Run(ctx)
+}
+
+// Wake says that a shard has reached a head. It may come late, repeatedly or not at all.
+func (f *Follower) Wake(shard int, head int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if shard < 0 || shard >= len(f.shards) {
+		return // not started: the first look at the heads will tell
+	}
+	f.grow(shard, head)
+}
+
+// Position returns how far a shard has been applied.
+func (f *Follower) Position(shard int) int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if shard < 0 || shard >= len(f.shards) {
+		return 0
+	}
+	return f.shards[shard].cursor
+}
+
+// Run follows until its context ends, which is no error, or until the log's epoch is another (ErrEpochChanged).
+func (f *Follower) Run(ctx context.Context) error {
+	if err := f.start(ctx); err != nil || ctx.Err() != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for range f.cfg.Parallel {
+		wg.Go(func() {
+			if err := f.work(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	err := f.watch(ctx)
+	cancel(err)
+	if cause := context.Cause(ctx); errors.Is(cause, ErrEpochChanged) {
+		return cause
+	}
+	return nil
+}
+
+// start asks for the heads until there is an answer, and begins with the shards that lack something.
+func (f *Follower) start(ctx context.Context) error {
+	for try := 0; ; try++ {
+		h, err := f.source.Heads(ctx)
+		if err == nil {
+			return f.begin(h)
+		}
+		f.report(ctx, err)
+		if !pause(ctx, try) {
+			return nil
+		}
+	}
+}
+
+func (f *Follower) begin(h Heads) error {
+	from := f.cfg.From
+	if len(from.Shard) != 0 && len(from.Shard) != len(h.Shard) {
+		return fmt.Errorf("%w: %d shards, not %d", ErrEpochChanged, len(h.Shard), len(from.Shard))
+	}
+	if f.cfg.From.Epoch == 0 {
+		f.cfg.From.Epoch = h.Epoch
+	}
+	f.mu.Lock()
+	f.shards = make([]follow, len(h.Shard))
+	for shard, cursor := range from.Shard {
+		f.shards[shard] = follow{cursor: cursor, head: cursor}
+	}
+	f.mu.Unlock()
+	for shard, cursor := range from.Shard {
+		if cursor > h.Shard[shard] {
+			return fmt.Errorf("%w: shard %d ends at %d, before %d", ErrEpochChanged, shard, h.Shard[shard], cursor)
+		}
+	}
+	return f.look(h)
+}
+
+// watch asks for the heads again and again.
+func (f *Follower) watch(ctx context.Context) error {
+	for {
+		wait := f.cfg.Poll
+		if f.cfg.BusDown() {
+			wait = f.cfg.PollBusDown
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
+		h, err := f.source.Heads(ctx)
+		if err != nil {
+			f.report(ctx, err)
+			continue
+		}
+		if err := f.look(h); err != nil {
+			return err
+		}
+	}
+}
+
+// look takes in the heads.
+func (f *Follower) look(h Heads) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if h.Epoch != f.cfg.From.Epoch || len(h.Shard) != len(f.shards) {
+		return ErrEpochChanged
+	}
+	for shard, head := range h.Shard {
+		f.grow(shard, head)
+	}
+	return nil
+}
+
+// grow makes a shard due that has more than was read. It is called with the lock held.
+func (f *Follower) grow(shard int, head int64) {
+	s := &f.shards[shard]
+	s.head = max(s.head, head)
+	if s.queued || s.head <= s.cursor {
+		return
+	}
+	s.queued = true
+	f.due = append(f.due, shard)
+	f.signal()
+}
+
+func (f *Follower) signal() {
+	select {
+	case f.more <- struct{}{}:
+	default:
+	}
+}
+
+// work reads shards that are due, one at a time.
+func (f *Follower) work(ctx context.Context) error {
+	for {
+		shard, ok := f.next(ctx)
+		if !ok {
+			return nil
+		}
+		for try := 0; ; try++ {
+			err := f.page(ctx, shard)
+			if err == nil {
+				break
+			}
+			if errors.Is(err, ErrEpochChanged) {
+				return err
+			}
+			f.report(ctx, err)
+			if !pause(ctx, try) {
+				return nil
+			}
+		}
+		f.finish(shard)
+	}
+}
+
+// next waits for a shard that is due.
+func (f *Follower) next(ctx context.Context) (shard int, ok bool) {
+	for {
+		f.mu.Lock()
+		if len(f.due) > 0 {
+			shard, f.due = f.due[0], f.due[1:]
+			if len(f.due) > 0 {
+				f.signal()
+			}
+			f.mu.Unlock()
+			return shard, ctx.Err() == nil
+		}
+		f.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return 0, false
+		case <-f.more:
+		}
+	}
+}
+
+// page reads and applies one page of a shard.
+func (f *Follower) page(ctx context.Context, shard int) error {
+	cursor := f.Position(shard)
+	records, through, err := f.source.Read(ctx, shard, cursor, f.cfg.Page)
+	if err != nil {
+		return err
+	}
+	if through < cursor {
+		return fmt.Errorf("%w: shard %d ends at %d", ErrEpochChanged, shard, through)
+	}
+	if through == cursor {
+		return nil
+	}
+	if err := f.apply(ctx, shard, records, through); err != nil {
+		return fmt.Errorf("apply shard %d through %d: %w", shard, through, err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.shards[shard].cursor = through
+	return nil
+}
+
+// finish gives a shard back, behind the others when it has more.
+func (f *Follower) finish(shard int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := &f.shards[shard]
+	s.queued = false
+	f.grow(shard, s.head)
+}
+
+func (f *Follower) report(ctx context.Context, err error) {
+	if ctx.Err() == nil {
+		logx.WithContext(ctx).Errorf("follow %s: %v", f.cfg.Name, err)
+	}
+}
