@@ -24,7 +24,7 @@ type memberChange struct {
 }
 
 // keysOfServer are keys of member events that only the server writes.
-var keysOfServer = []string{"join_authorised_via_users_server", "third_party_invite", "third_party_signed"}
+var keysOfServer = [...]string{"join_authorised_via_users_server", "third_party_invite", "third_party_signed"}
 
 // setMember writes a member event. It returns the current one where nothing changes.
 func (w *working) setMember(ctx context.Context, c memberChange) (*event.Event, error) {

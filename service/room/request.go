@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"hongyan/matrix"
@@ -63,14 +64,21 @@ func (q request) once() eventlog.Txn {
 
 // scope joins parts so that no part can pretend to be two.
 func scope(parts ...string) string {
-	var b strings.Builder
+	n := 0
+	for _, p := range parts {
+		n += len(p) + 1
+	}
+	b := make([]byte, 0, n)
 	for i, p := range parts {
 		if i > 0 {
-			b.WriteByte('|')
+			b = append(b, '|')
 		}
-		b.WriteString(strings.NewReplacer("%", "%25", "|", "%7C", "\x00", "%00").Replace(p))
+		if strings.ContainsAny(p, "%|\x00") {
+			p = url.PathEscape(p)
+		}
+		b = append(b, p...)
 	}
-	return b.String()
+	return string(b)
 }
 
 func checkTxnID(id string) error {

@@ -47,8 +47,10 @@ type Service struct {
 
 	store *store.Store
 	log   *eventlog.Log
-	rooms *rooms
-	reads *reads
+	// cursors are how far identity's log has been followed.
+	cursors *eventlog.Cursors
+	rooms   *rooms
+	reads   *reads
 
 	// gate counts the operations under way, so that Run waits for them.
 	gate gate
@@ -83,6 +85,9 @@ func (s *Service) Prepare(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("room: %w", err)
 	}
+	if s.cursors, err = eventlog.OpenCursors(ctx, s.deps.DB, store.LogName); err != nil {
+		return fmt.Errorf("room: %w", err)
+	}
 	s.log, s.reads = log, newReads(log, s.deps.Clock)
 	return nil
 }
@@ -104,21 +109,16 @@ func (s *Service) Run(ctx context.Context) error {
 	// The log outlives the operations that append to it.
 	logCtx, stopLog := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopLog()
-	var wg sync.WaitGroup
-	var logErr, followErr error
-	wg.Go(func() { logErr = s.log.Run(logCtx) })
-	receiptsDone := make(chan struct{})
-	go func() {
-		defer close(receiptsDone)
-		s.reads.receipts.run(ctx)
-	}()
-	followErr = s.follow(ctx)
-	<-ctx.Done()
+	var appending, background sync.WaitGroup
+	var err error
+	appending.Go(func() { err = s.log.Run(logCtx) })
+	background.Go(func() { s.follow(ctx) })
+	background.Go(func() { s.reads.receipts.run(ctx) })
+	background.Wait()
 	s.gate.closeAndWait()
-	<-receiptsDone
 	stopLog()
-	wg.Wait()
-	return errors.Join(logErr, followErr)
+	appending.Wait()
+	return err
 }
 
 // Routes are the service's HTTP routes.

@@ -1,0 +1,169 @@
+package room
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/zeromicro/go-zero/core/logx"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+
+	"hongyan/api/identity"
+	"hongyan/matrix"
+	"hongyan/matrix/event"
+	"hongyan/platform/eventlog"
+	"hongyan/service/room/internal/state"
+)
+
+// news is what a page of identity's log says of one user, as far as rooms are concerned.
+type news struct {
+	user        matrix.UserID
+	fields      []string
+	deactivated bool
+}
+
+// profileFields are the fields of profiles that member events repeat.
+var profileFields = [...]string{"displayname", "avatar_url"}
+
+// applyIdentity makes the rooms follow a page of identity's log. It may be repeated: each step looks at what is
+// there and changes only what differs.
+func (s *Service) applyIdentity(ctx context.Context, records []eventlog.Record) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(s.cfg.FollowConcurrency)
+	for _, n := range collectNews(records) {
+		rooms, change, err := s.consequences(ctx, n)
+		if err != nil {
+			return errors.Join(err, group.Wait())
+		}
+		for _, roomID := range rooms {
+			group.Go(func() error { return s.changeMember(ctx, roomID, n.user, change) })
+		}
+	}
+	return group.Wait()
+}
+
+// collectNews reduces records to one news a user, in the order of their first records.
+func collectNews(records []eventlog.Record) []*news {
+	byUser := map[matrix.UserID]*news{}
+	var list []*news
+	for _, r := range records {
+		kind := identitypb.UserEventKind(r.Kind)
+		if kind != identitypb.UserEventKind_USER_EVENT_KIND_PROFILE_CHANGED &&
+			kind != identitypb.UserEventKind_USER_EVENT_KIND_DEACTIVATED {
+			continue
+		}
+		e := new(identitypb.UserEvent)
+		if err := proto.Unmarshal(r.Body, e); err != nil {
+			logx.Errorf("skip entry %d of identity's shard %d: %v", r.Position, r.Shard, err)
+			continue
+		}
+		user := matrix.UserID(r.Name)
+		n := byUser[user]
+		if n == nil {
+			n = &news{user: user}
+			byUser[user] = n
+			list = append(list, n)
+		}
+		if kind == identitypb.UserEventKind_USER_EVENT_KIND_DEACTIVATED {
+			n.deactivated = true
+			continue
+		}
+		fields := e.GetFields()
+		if len(fields) == 0 {
+			fields = profileFields[:]
+		}
+		n.fields = append(n.fields, fields...)
+	}
+	return list
+}
+
+// memberOp changes a user's own member event in one room.
+type memberOp func(ctx context.Context, w *working, user matrix.UserID) error
+
+// consequences returns the rooms that a piece of news concerns and what happens there.
+func (s *Service) consequences(ctx context.Context, n *news) ([]string, memberOp, error) {
+	if n.deactivated {
+		rooms, err := s.store.RoomsOf(ctx, string(n.user), []string{state.Join, state.Invite, state.Knock})
+		return rooms, leaveForGood, err
+	}
+	if !slices.ContainsFunc(n.fields, func(f string) bool { return slices.Contains(profileFields[:], f) }) {
+		return nil, nil, nil
+	}
+	found, err := s.profiles(ctx, n.user)
+	if err != nil {
+		return nil, nil, err
+	}
+	profile := found[n.user]
+	if profile == nil { // deactivated meanwhile: that is news of its own
+		return nil, nil, nil
+	}
+	rooms, err := s.store.RoomsOf(ctx, string(n.user), []string{state.Join})
+	return rooms, showProfile(profile, n.fields), err
+}
+
+// changeMember runs op in a room. What the room's rules refuse is let be: only what may work later is an error.
+func (s *Service) changeMember(ctx context.Context, roomID string, user matrix.UserID, op memberOp) error {
+	_, err := s.operate(ctx, roomID, eventlog.Txn{}, asOp(func(ctx context.Context, w *working) error {
+		return op(ctx, w, user)
+	}))
+	var e *matrix.Error
+	if errors.As(err, &e) && e.Status < 500 && e.Code != matrix.CodeLimitExceeded {
+		logx.WithContext(ctx).Infof("room %s does not follow %s: %v", roomID, user, e)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("let room %s follow %s: %w", roomID, user, err)
+	}
+	return nil
+}
+
+// leaveForGood leaves a room, rejects an invite or withdraws a knock.
+func leaveForGood(ctx context.Context, w *working, user matrix.UserID) error {
+	switch w.state.Membership(string(user)) {
+	case state.Join, state.Invite, state.Knock:
+		_, err := w.setMember(ctx, memberChange{sender: user, target: user, to: event.Leave})
+		return err
+	}
+	return nil
+}
+
+// showProfile makes the member event of somebody who is joined say what their profile says in the fields that changed.
+func showProfile(p *identitypb.Profile, fields []string) memberOp {
+	values := map[string]*string{"displayname": p.DisplayName, "avatar_url": p.AvatarUrl}
+	return func(ctx context.Context, w *working, user matrix.UserID) error {
+		if w.state.Membership(string(user)) != state.Join {
+			return nil
+		}
+		now, err := w.current(ctx, event.TypeMember, string(user))
+		if err != nil {
+			return err
+		}
+		o, err := parseObject(now.Content())
+		if err != nil {
+			return err
+		}
+		for _, f := range fields {
+			if v, ok := values[f]; ok && v != nil {
+				o.set(f, *v)
+			} else if ok {
+				delete(o, f)
+			}
+		}
+		if content, err := o.canonical(); err != nil || bytes.Equal(content, now.Content()) {
+			return err
+		}
+		for _, k := range append([]string{"reason", "is_direct"}, keysOfServer[:]...) {
+			delete(o, k) // said of the join, not of the user
+		}
+		content, err := o.canonical()
+		if err != nil {
+			return err
+		}
+		key := string(user)
+		_, err = w.add(ctx, draft{sender: user, typ: event.TypeMember, key: &key, content: content})
+		return err
+	}
+}
