@@ -8,7 +8,7 @@ import (
 
 // limitBody bounds a request's body: at most limit bytes (then *http.MaxBytesError), and, where the connection is
 // known, all of it within the timeout, so that a client that sends slowly holds nothing for long. The deadline falls
-// when the body has been read: it never cuts a long poll.
+// when the body has been read to its end: it never cuts a long poll.
 func limitBody(w http.ResponseWriter, body io.ReadCloser, limit int64, timeout time.Duration) io.ReadCloser {
 	b := &boundedBody{ReadCloser: http.MaxBytesReader(w, body, limit)}
 	ctl := http.NewResponseController(w)
@@ -25,7 +25,8 @@ type boundedBody struct {
 
 func (b *boundedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && b.ctl != nil {
+	// After any other error the deadline stays: net/http reads the rest before it answers, and must not wait for it.
+	if err == io.EOF && b.ctl != nil { //nolint:errorlint // io.Reader's contract
 		_ = b.ctl.SetReadDeadline(time.Time{}) // it could be set, so it can be reset
 		b.ctl = nil
 	}

@@ -95,7 +95,9 @@ type exchange struct {
 	header   http.Header
 	pipe     *pipe
 	cancel   context.CancelFunc
-	begun    bool          // the header is complete; the handler's goroutine alone uses it
+	status   int           // 0 until WriteHeader
+	sent     http.Header   // the header as it was then
+	begun    bool          // the answer was handed over; this and the two above are the handler's alone
 	ready    chan struct{} // closed when response or failure is set
 	response *http.Response
 	failure  error
@@ -107,7 +109,7 @@ func (ex *exchange) serve(h http.Handler, in *http.Request) {
 		_ = in.Body.Close()
 		p := recover()
 		if p == nil {
-			ex.WriteHeader(http.StatusOK)
+			ex.begin(nil)
 			ex.pipe.closeWrite(io.EOF)
 			return
 		}
@@ -129,20 +131,35 @@ func (ex *exchange) serve(h http.Handler, in *http.Request) {
 // Header returns the answer's header.
 func (ex *exchange) Header() http.Header { return ex.header }
 
-// WriteHeader hands the answer over; informational statuses are dropped.
+// WriteHeader fixes the status and the header. As over the network, they leave with the first write or flush.
+// Informational statuses are dropped.
 func (ex *exchange) WriteHeader(status int) {
-	if ex.begun || status < 200 {
+	if ex.status == 0 && status >= 200 {
+		ex.status, ex.sent = status, ex.header.Clone()
+	}
+}
+
+// begin hands the answer over to the caller. first is the beginning of its body.
+func (ex *exchange) begin(first []byte) {
+	if ex.begun {
 		return
 	}
 	ex.begun = true
-	h := ex.header.Clone()
+	ex.WriteHeader(http.StatusOK)
+	h := ex.sent
+	if h == nil {
+		h = http.Header{}
+	}
 	stripHop(h)
+	if _, typed := h["Content-Type"]; !typed && h.Get("Content-Encoding") == "" && len(first) > 0 {
+		h.Set("Content-Type", http.DetectContentType(first))
+	}
 	length := int64(-1)
 	if n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64); err == nil && n >= 0 {
 		length = n
 	}
 	ex.response = &http.Response{
-		Status: strconv.Itoa(status) + " " + http.StatusText(status), StatusCode: status,
+		Status: strconv.Itoa(ex.status) + " " + http.StatusText(ex.status), StatusCode: ex.status,
 		Proto: "HTTP/2.0", ProtoMajor: 2, Header: h, ContentLength: length, Request: ex.request,
 	}
 	close(ex.ready)
@@ -151,20 +168,15 @@ func (ex *exchange) WriteHeader(status int) {
 // Write appends to the answer's body; it waits for the reader when too much lies unread, and fails when the reader
 // went away.
 func (ex *exchange) Write(p []byte) (int, error) {
-	if !ex.begun {
-		if _, ok := ex.header["Content-Type"]; !ok && ex.header.Get("Content-Encoding") == "" && len(p) > 0 {
-			ex.header.Set("Content-Type", http.DetectContentType(p))
-		}
-		ex.WriteHeader(http.StatusOK)
-	}
+	ex.begin(p)
 	if ex.request.Method == http.MethodHead {
 		return len(p), nil
 	}
 	return ex.pipe.Write(p)
 }
 
-// Flush does what it can: everything written is readable at once.
-func (ex *exchange) Flush() { ex.WriteHeader(http.StatusOK) }
+// Flush sends the header; what was written is readable already.
+func (ex *exchange) Flush() { ex.begin(nil) }
 
 // localBody is the answer's body as the caller has it.
 type localBody struct {

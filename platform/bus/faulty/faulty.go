@@ -28,6 +28,7 @@ type Bus struct {
 
 	mu   sync.Mutex
 	rand *rand.Rand
+	subs []*subscription
 }
 
 // New returns inner with faults.
@@ -78,7 +79,22 @@ func (b *Bus) Subscribe(pattern string, handler bus.Handler) (bus.Subscription, 
 		return nil, err
 	}
 	s.Subscription = inner
+	b.mu.Lock()
+	b.subs = append(b.subs, s)
+	b.mu.Unlock()
 	return s, nil
+}
+
+// Close ends all subscriptions and the inner bus.
+func (b *Bus) Close() error {
+	b.mu.Lock()
+	subs := b.subs
+	b.subs = nil
+	b.mu.Unlock()
+	for _, s := range subs {
+		s.Unsubscribe()
+	}
+	return b.Bus.Close()
 }
 
 type subscription struct {

@@ -117,6 +117,19 @@ func (b *Bus) Subscribe(pattern string, handler bus.Handler) (bus.Subscription, 
 	if err := bus.CheckPattern(pattern); err != nil {
 		return nil, fmt.Errorf("subscribe: %w", err)
 	}
+	s, err := b.subscribe(pattern, handler)
+	if err != nil {
+		return nil, err
+	}
+	if b.nc.IsConnected() {
+		// What is published by others from now on must come: wait until the server knows. If it goes away instead,
+		// the subscription is made again on reconnecting.
+		_ = b.nc.FlushTimeout(2 * time.Second)
+	}
+	return s, nil
+}
+
+func (b *Bus) subscribe(pattern string, handler bus.Handler) (*subscription, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
@@ -132,11 +145,6 @@ func (b *Bus) Subscribe(pattern string, handler bus.Handler) (bus.Subscription, 
 	}
 	s.sub = sub
 	b.subs = append(b.subs, s)
-	if b.nc.IsConnected() {
-		// What is published by others from now on must come: wait until the server knows. If it goes away instead,
-		// the subscription is made again on reconnecting.
-		_ = b.nc.FlushTimeout(2 * time.Second)
-	}
 	return s, nil
 }
 
