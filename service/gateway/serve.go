@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 
 	"hongyan/matrix"
 	"hongyan/platform/httpx"
@@ -147,10 +148,22 @@ func (s *Service) setHeaders(r *http.Request, q *request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead && q.params.Get("txnId") == "" {
 		caller.IdempotencyKey = q.id
 	}
+	dropConnectionHeaders(r.Header)
 	httpx.SetCaller(r.Header, caller)
 	if key := q.key(); key != "" {
 		r.Header[headerKey] = []string{url.PathEscape(key)}
 	}
+}
+
+// dropConnectionHeaders removes what the client's Connection header names (RFC 9110, section 7.6.1). It comes before
+// the internal headers are set: nobody outside may name those.
+func dropConnectionHeaders(h http.Header) {
+	for _, line := range h["Connection"] {
+		for name := range strings.SplitSeq(line, ",") {
+			h.Del(strings.TrimSpace(name))
+		}
+	}
+	delete(h, "Connection")
 }
 
 // user is who is signed in, or "".

@@ -44,11 +44,14 @@ func (t *table) add(up Upstream, m *metrics) error {
 // addUnbuilt adds what the specification names and nobody serves: a right method is 404 there, a wrong one 405.
 func (t *table) addUnbuilt() error {
 	for _, op := range spec.Operations() {
-		if key := shape(op.Method, op.Path); !t.built[key] {
-			t.built[key] = false
-			if err := t.matcher.Add(op.Method, op.Path, &endpoint{route: httpx.Route{Method: op.Method, Path: op.Path}}); err != nil {
-				return fmt.Errorf("operations of the specification: %w", err)
-			}
+		key := shape(op.Method, op.Path)
+		if _, known := t.built[key]; known { // two operations may share method and path
+			continue
+		}
+		t.built[key] = false
+		e := &endpoint{route: httpx.Route{Method: op.Method, Path: op.Path}}
+		if err := t.matcher.Add(op.Method, op.Path, e); err != nil {
+			return fmt.Errorf("operations of the specification: %w", err)
 		}
 	}
 	return nil
