@@ -913,11 +913,13 @@ type TimelineResponse struct {
 	Events []*Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
 	// limited says that older events after `after` were left out for the limit.
 	Limited bool `protobuf:"varint,2,opt,name=limited,proto3" json:"limited,omitempty"`
-	// start_seq is the sequence number before the first event of the answer (or of the range, where it is empty): state at
-	// the start is the state at start_seq, and paging backwards goes on from there.
+	// start_seq is the sequence number before the first event of the answer; where it is empty, that of the end of the
+	// range, so that a state event which the filter left out is not lost. State at the start is the state at start_seq, and
+	// paging backwards goes on from there.
 	StartSeq      int64 `protobuf:"varint,3,opt,name=start_seq,json=startSeq,proto3" json:"start_seq,omitempty"`
 	StartPosition int64 `protobuf:"varint,4,opt,name=start_position,json=startPosition,proto3" json:"start_position,omitempty"`
-	// end_seq is the newest sequence number in the range.
+	// end_seq is the newest sequence number in the range; for a user who is out, that of what ended it (their leave, ban or
+	// rejection of an invite), after which they are shown nothing.
 	EndSeq int64 `protobuf:"varint,5,opt,name=end_seq,json=endSeq,proto3" json:"end_seq,omitempty"`
 	// after_seq is the sequence number at the position that the request names as after: what changed since is later.
 	AfterSeq      int64 `protobuf:"varint,6,opt,name=after_seq,json=afterSeq,proto3" json:"after_seq,omitempty"`
@@ -1006,7 +1008,7 @@ type StateRequest struct {
 	AfterSeq int64 `protobuf:"varint,3,opt,name=after_seq,json=afterSeq,proto3" json:"after_seq,omitempty"`
 	// keys, where given, limits the answer to these.
 	Keys []*StateKey `protobuf:"bytes,4,rep,name=keys,proto3" json:"keys,omitempty"`
-	// lazy leaves out all members but those in keys.
+	// lazy asks for all state but members, and for those members that are in keys; other keys say nothing then.
 	Lazy bool `protobuf:"varint,5,opt,name=lazy,proto3" json:"lazy,omitempty"`
 	// summary asks for the room summary at at_seq too.
 	SummaryFor    string `protobuf:"bytes,6,opt,name=summary_for,json=summaryFor,proto3" json:"summary_for,omitempty"`

@@ -50,7 +50,9 @@ type RoomClient interface {
 	StrippedState(ctx context.Context, in *StrippedStateRequest, opts ...grpc.CallOption) (*StrippedStateResponse, error)
 	// Receipts gives the newest public receipts of rooms after a position.
 	Receipts(ctx context.Context, in *ReceiptsRequest, opts ...grpc.CallOption) (*ReceiptsResponse, error)
-	// SetReceipt stores a public receipt. An older one than the stored one changes nothing.
+	// SetReceipt stores a public receipt for an event that its user, a member, may see (M_FORBIDDEN, M_NOT_FOUND). One for an
+	// older event than the stored one's changes nothing. It answers when the receipt is durable; receipts gather for up to
+	// 100 ms. event_seq is filled in.
 	SetReceipt(ctx context.Context, in *SetReceiptRequest, opts ...grpc.CallOption) (*SetReceiptResponse, error)
 	// Locate says where an event is, for a user who may see it; M_NOT_FOUND otherwise.
 	Locate(ctx context.Context, in *LocateRequest, opts ...grpc.CallOption) (*LocateResponse, error)
@@ -174,7 +176,9 @@ type RoomServer interface {
 	StrippedState(context.Context, *StrippedStateRequest) (*StrippedStateResponse, error)
 	// Receipts gives the newest public receipts of rooms after a position.
 	Receipts(context.Context, *ReceiptsRequest) (*ReceiptsResponse, error)
-	// SetReceipt stores a public receipt. An older one than the stored one changes nothing.
+	// SetReceipt stores a public receipt for an event that its user, a member, may see (M_FORBIDDEN, M_NOT_FOUND). One for an
+	// older event than the stored one's changes nothing. It answers when the receipt is durable; receipts gather for up to
+	// 100 ms. event_seq is filled in.
 	SetReceipt(context.Context, *SetReceiptRequest) (*SetReceiptResponse, error)
 	// Locate says where an event is, for a user who may see it; M_NOT_FOUND otherwise.
 	Locate(context.Context, *LocateRequest) (*LocateResponse, error)

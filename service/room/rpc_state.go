@@ -18,7 +18,7 @@ func (r roomServer) State(ctx context.Context, req *roompb.StateRequest) (*roomp
 		return nil, err
 	}
 	if v == nil {
-		return nil, errNoRoom()
+		return nil, errNoSuchRoom()
 	}
 	at := v.Seq
 	if req.AtSeq > 0 {
@@ -49,10 +49,11 @@ func (r roomServer) State(ctx context.Context, req *roompb.StateRequest) (*roomp
 func selection(req *roompb.StateRequest) store.Selection {
 	sel := store.Selection{Lazy: req.Lazy}
 	for _, k := range req.Keys {
-		// What no database can hold is not there.
-		if isText(k.Type) && isText(k.StateKey) {
-			sel.Keys = append(sel.Keys, store.Key{Type: k.Type, StateKey: k.StateKey, Any: k.AnyStateKey})
+		key := store.Key{Type: k.Type, StateKey: k.StateKey, Any: k.AnyStateKey}
+		if !isText(k.Type) || !isText(k.StateKey) {
+			key = store.Key{} // what no database can hold is not there, as little as a state event without a type
 		}
+		sel.Keys = append(sel.Keys, key)
 	}
 	return sel
 }
