@@ -29,8 +29,8 @@ func tooMany(n int) error {
 	return matrix.Errorf(matrix.CodeInvalidParam, "%d rooms are more than the %d that one call may ask about.", n, maxAsked)
 }
 
-// errNoRoom is the answer to a service that asks about a room which is not there.
-func errNoRoom() error { return matrix.NewError(matrix.CodeNotFound, "There is no such room.") }
+// errNoSuchRoom is the answer to a service that asks about a room which is not there.
+func errNoSuchRoom() error { return matrix.NewError(matrix.CodeNotFound, "There is no such room.") }
 
 // Membership says what a user is in a room.
 func (r roomServer) Membership(ctx context.Context, req *roompb.MembershipRequest) (*roompb.MembershipResponse, error) {

@@ -25,7 +25,7 @@ func (r roomServer) Timeline(ctx context.Context, req *roompb.TimelineRequest) (
 		return nil, err
 	}
 	if v == nil {
-		return nil, errNoRoom()
+		return nil, errNoSuchRoom()
 	}
 	after, through, err := reads.seqRange(ctx, v, req.After, req.Through)
 	if err != nil {
