@@ -21,18 +21,18 @@ type adminServer struct {
 func (g adminServer) AddUser(ctx context.Context, req *identitypb.AddUserRequest) (*identitypb.AddUserResponse, error) {
 	id, err := g.user(req.GetName())
 	if err != nil {
-		return nil, err
+		return nil, apiError(err)
 	}
 	localpart := matrix.UserID(id).Localpart()
 	if err := g.s.checkName(ctx, localpart); err != nil {
-		return nil, err
+		return nil, apiError(err)
 	}
 	if err := g.s.checkPassword(req.GetPassword()); err != nil {
-		return nil, err
+		return nil, apiError(err)
 	}
 	userID, _, err := g.s.create(ctx, newAccount{localpart: localpart, password: req.GetPassword(), admin: req.GetAdmin()})
 	if err != nil {
-		return nil, err
+		return nil, apiError(err)
 	}
 	return &identitypb.AddUserResponse{UserId: userID}, nil
 }
@@ -41,19 +41,19 @@ func (g adminServer) AddUser(ctx context.Context, req *identitypb.AddUserRequest
 func (g adminServer) SetPassword(ctx context.Context, req *identitypb.SetPasswordRequest) (*identitypb.SetPasswordResponse, error) {
 	id, err := g.user(req.GetName())
 	if err != nil {
-		return nil, err
+		return nil, apiError(err)
 	}
 	if err := g.s.checkPassword(req.GetPassword()); err != nil {
-		return nil, err
+		return nil, apiError(err)
 	}
-	return &identitypb.SetPasswordResponse{}, g.s.setPassword(ctx, id, req.GetPassword(), req.GetLogoutDevices(), "")
+	return &identitypb.SetPasswordResponse{}, apiError(g.s.setPassword(ctx, id, req.GetPassword(), req.GetLogoutDevices(), ""))
 }
 
 // ListUsers implements identitypb.AdminServer.
 func (g adminServer) ListUsers(ctx context.Context, req *identitypb.ListUsersRequest) (*identitypb.ListUsersResponse, error) {
 	accounts, err := g.s.store.ListAccounts(ctx, req.GetAfter(), page(req.GetLimit()))
 	if err != nil {
-		return nil, err
+		return nil, apiError(err)
 	}
 	resp := &identitypb.ListUsersResponse{Users: make([]*identitypb.UserInfo, len(accounts))}
 	for i, a := range accounts {
@@ -69,9 +69,9 @@ func (g adminServer) ListUsers(ctx context.Context, req *identitypb.ListUsersReq
 func (g adminServer) Deactivate(ctx context.Context, req *identitypb.DeactivateRequest) (*identitypb.DeactivateResponse, error) {
 	id, err := g.user(req.GetName())
 	if err != nil {
-		return nil, err
+		return nil, apiError(err)
 	}
-	return &identitypb.DeactivateResponse{}, g.s.deactivate(ctx, id, req.GetErase())
+	return &identitypb.DeactivateResponse{}, apiError(g.s.deactivate(ctx, id, req.GetErase()))
 }
 
 // SetStatus implements identitypb.AdminServer. The account's tokens stay what they are; gateways ask anew what they
@@ -79,7 +79,7 @@ func (g adminServer) Deactivate(ctx context.Context, req *identitypb.DeactivateR
 func (g adminServer) SetStatus(ctx context.Context, req *identitypb.SetStatusRequest) (*identitypb.SetStatusResponse, error) {
 	id, err := g.user(req.GetName())
 	if err != nil {
-		return nil, err
+		return nil, apiError(err)
 	}
 	resp := &identitypb.SetStatusResponse{}
 	err = g.s.change(ctx, id, func(_ context.Context, a store.Account) (*change, error) {
@@ -98,7 +98,7 @@ func (g adminServer) SetStatus(ctx context.Context, req *identitypb.SetStatusReq
 		return c, g.s.tell(c, identitypb.UserEventKind_USER_EVENT_KIND_STATUS_CHANGED, keyStatus,
 			&identitypb.UserEvent{UserId: id})
 	})
-	return resp, err
+	return resp, apiError(err)
 }
 
 // AddRegistrationToken implements identitypb.AdminServer.
@@ -109,7 +109,7 @@ func (g adminServer) AddRegistrationToken(ctx context.Context, req *identitypb.A
 	if t.Token == "" {
 		var err error
 		if t.Token, err = g.s.randomID(12); err != nil {
-			return nil, err
+			return nil, apiError(err)
 		}
 	}
 	if !validRegistrationToken(t.Token) || t.UsesAllowed != nil && *t.UsesAllowed < 0 || t.ExpiresMs < 0 {
@@ -118,7 +118,7 @@ func (g adminServer) AddRegistrationToken(ctx context.Context, req *identitypb.A
 	}
 	added, err := g.s.store.AddRegistrationToken(ctx, t)
 	if err != nil {
-		return nil, err
+		return nil, apiError(err)
 	}
 	if !added {
 		return nil, matrix.NewError(matrix.CodeInvalidParam, "There is such a token already.")
@@ -130,7 +130,7 @@ func (g adminServer) AddRegistrationToken(ctx context.Context, req *identitypb.A
 func (g adminServer) ListRegistrationTokens(ctx context.Context, req *identitypb.ListRegistrationTokensRequest) (*identitypb.ListRegistrationTokensResponse, error) {
 	tokens, err := g.s.store.RegistrationTokens(ctx, req.GetAfter(), page(req.GetLimit()))
 	if err != nil {
-		return nil, err
+		return nil, apiError(err)
 	}
 	resp := &identitypb.ListRegistrationTokensResponse{}
 	for _, t := range tokens {
@@ -143,7 +143,7 @@ func (g adminServer) ListRegistrationTokens(ctx context.Context, req *identitypb
 func (g adminServer) RemoveRegistrationToken(ctx context.Context, req *identitypb.RemoveRegistrationTokenRequest) (*identitypb.RemoveRegistrationTokenResponse, error) {
 	removed, err := g.s.store.DeleteRegistrationToken(ctx, req.GetToken())
 	if err != nil {
-		return nil, err
+		return nil, apiError(err)
 	}
 	if !removed {
 		return nil, matrix.NewError(matrix.CodeNotFound, "There is no such token.")

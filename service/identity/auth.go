@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 
 	"hongyan/matrix"
-	"hongyan/platform/httpx"
 	"hongyan/service/identity/internal/store"
 )
 
@@ -63,19 +61,6 @@ type challenge struct {
 }
 
 func (c *challenge) Error() string { return "more authentication is needed" }
-
-// withAuth lets a handler answer with a challenge, which is no standard error: it has no errcode unless a stage failed.
-func withAuth(h httpx.HandlerFunc) httpx.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		err := h(w, r)
-		var c *challenge
-		if errors.As(err, &c) {
-			httpx.WriteJSON(w, http.StatusUnauthorized, c.body)
-			return nil
-		}
-		return err
-	}
-}
 
 // requireAuth does what can be done with one request. It returns a *challenge where stages are missing or have failed,
 // and an API error where another try of the same would not help.

@@ -82,9 +82,6 @@ func (s *Service) commit(ctx context.Context, userID string, statements []eventl
 			Stream: stream, Expect: eventlog.AnySeq, Entries: entries, Statements: statements,
 		})
 	}
-	if errors.Is(err, eventlog.ErrUnavailable) {
-		return matrix.Unavailable(err)
-	}
 	if err != nil {
 		return fmt.Errorf("commit change of %s: %w", userID, err)
 	}

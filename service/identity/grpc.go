@@ -23,7 +23,7 @@ type identityServer struct {
 func (g identityServer) Authenticate(ctx context.Context, req *identitypb.AuthenticateRequest) (*identitypb.AuthenticateResponse, error) {
 	a, err := g.s.authenticate(ctx, req.GetAccessToken(), req.GetRemoteAddr())
 	if err != nil {
-		return nil, err
+		return nil, apiError(err)
 	}
 	return &identitypb.AuthenticateResponse{
 		UserId: a.UserID, DeviceId: a.DeviceID, TokenId: a.ID, ExpiresAtMs: a.ExpiresMs,
@@ -35,15 +35,15 @@ func (g identityServer) Authenticate(ctx context.Context, req *identitypb.Authen
 func (g identityServer) Profiles(ctx context.Context, req *identitypb.ProfilesRequest) (*identitypb.ProfilesResponse, error) {
 	ids := req.GetUserIds()
 	if err := checkUsers(ids); err != nil {
-		return nil, err
+		return nil, apiError(err)
 	}
 	accounts, err := g.s.store.Accounts(ctx, ids)
 	if err != nil {
-		return nil, err
+		return nil, apiError(err)
 	}
 	fields, err := g.s.store.ProfileFields(ctx, ids, []string{fieldDisplayName, fieldAvatarURL})
 	if err != nil {
-		return nil, err
+		return nil, apiError(err)
 	}
 	return &identitypb.ProfilesResponse{Profiles: profiles(accounts, fields)}, nil
 }
@@ -51,11 +51,11 @@ func (g identityServer) Profiles(ctx context.Context, req *identitypb.ProfilesRe
 // Users implements identitypb.IdentityServer.
 func (g identityServer) Users(ctx context.Context, req *identitypb.UsersRequest) (*identitypb.UsersResponse, error) {
 	if err := checkUsers(req.GetUserIds()); err != nil {
-		return nil, err
+		return nil, apiError(err)
 	}
 	accounts, err := g.s.store.Accounts(ctx, req.GetUserIds())
 	if err != nil {
-		return nil, err
+		return nil, apiError(err)
 	}
 	users := make([]*identitypb.User, len(accounts))
 	for i, a := range accounts {
@@ -86,14 +86,14 @@ func (g identityServer) CheckAuth(ctx context.Context, req *identitypb.CheckAuth
 	}
 	body, err := decodeAuthBody(req.GetBody())
 	if err != nil {
-		return nil, err
+		return nil, apiError(err)
 	}
 	_, err = g.s.requireAuth(ctx, authRequest{
 		userID: req.GetUserId(), action: req.GetMethod() + " " + req.GetPath(), body: body, flows: passwordFlows(),
 	})
 	var c *challenge
 	if !errors.As(err, &c) {
-		return &identitypb.CheckAuthResponse{}, err
+		return &identitypb.CheckAuthResponse{}, apiError(err)
 	}
 	answer, err := json.Marshal(c.body)
 	if err != nil {

@@ -21,7 +21,7 @@ type logServer struct {
 func (g logServer) Heads(ctx context.Context, _ *logpb.HeadsRequest) (*logpb.HeadsResponse, error) {
 	h, err := g.log.Heads(ctx)
 	if err != nil {
-		return nil, err
+		return nil, apiError(err)
 	}
 	return &logpb.HeadsResponse{Epoch: h.Epoch, Shard: h.Shard}, nil
 }
@@ -37,7 +37,7 @@ func (g logServer) Read(ctx context.Context, req *logpb.ReadRequest) (*logpb.Rea
 	}
 	records, through, err := g.log.Read(ctx, shard, req.GetAfter(), limit)
 	if err != nil {
-		return nil, err
+		return nil, apiError(err)
 	}
 	resp := &logpb.ReadResponse{Records: make([]*logpb.Record, len(records)), Through: through}
 	for i, r := range records {

@@ -84,8 +84,8 @@ func InsertAccount(a Account) eventlog.Statement {
 	return eventlog.Statement{
 		SQL: `INSERT INTO account (` + accountColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 			ON CONFLICT (user_id) DO NOTHING`,
-		Args: []any{a.UserID, a.Version, a.ProfileVersion, a.Password, flag(a.Admin), flag(a.Guest), flag(a.Locked),
-			flag(a.Suspended), a.CreatedMs, a.DeactivatedMs, flag(a.Erased)},
+		Args: []any{a.UserID, a.Version, a.ProfileVersion, a.Password, a.Admin, a.Guest, a.Locked,
+			a.Suspended, a.CreatedMs, a.DeactivatedMs, a.Erased},
 		Want: 1,
 	}
 }
@@ -113,15 +113,15 @@ func SetPassword(userID, phc string) eventlog.Statement {
 func SetStatus(userID string, locked, suspended bool) eventlog.Statement {
 	return eventlog.Statement{
 		SQL:  `UPDATE account SET locked = $2, suspended = $3 WHERE user_id = $1`,
-		Args: []any{userID, flag(locked), flag(suspended)}, Want: 1,
+		Args: []any{userID, locked, suspended}, Want: 1,
 	}
 }
 
 // Deactivate marks an account as given up and forgets its password.
 func Deactivate(userID string, nowMs int64, erase bool) eventlog.Statement {
 	return eventlog.Statement{
-		SQL: `UPDATE account SET deactivated_ms = $2, erased = $3, password = '', admin = 0
+		SQL: `UPDATE account SET deactivated_ms = $2, erased = $3, password = '', admin = FALSE
 			WHERE user_id = $1 AND deactivated_ms = 0`,
-		Args: []any{userID, nowMs, flag(erase)}, Want: 1,
+		Args: []any{userID, nowMs, erase}, Want: 1,
 	}
 }

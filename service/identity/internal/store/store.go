@@ -47,14 +47,6 @@ func (s *Store) Exec(ctx context.Context, statements ...eventlog.Statement) erro
 	})
 }
 
-// flag is how a truth value is stored.
-func flag(b bool) int64 {
-	if b {
-		return 1
-	}
-	return 0
-}
-
 // collect reads all rows of a query.
 func collect[T any](ctx context.Context, db *sqldb.DB, scan func(sqldb.Rows) (T, error), sql string, args ...any) ([]T, error) {
 	rows, err := db.Query(ctx, sql, args...)

@@ -71,7 +71,7 @@ func InsertToken(t Token) eventlog.Statement {
 	return eventlog.Statement{
 		SQL: `INSERT INTO token (` + tokenColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 		Args: []any{t.ID, t.UserID, t.DeviceID, t.AccessHash, refresh, t.CreatedMs, t.ExpiresMs, t.RefreshExpiresMs,
-			t.Parent, flag(t.Revoked)},
+			t.Parent, t.Revoked},
 		Want: 1,
 	}
 }
@@ -86,15 +86,15 @@ func DeleteDeviceTokens(userID, deviceID string) eventlog.Statement {
 func Promote(t Token) []eventlog.Statement {
 	return []eventlog.Statement{
 		{
-			SQL:  `UPDATE token SET parent = '' WHERE token_id = $1 AND parent = $2 AND revoked = 0`,
+			SQL:  `UPDATE token SET parent = '' WHERE token_id = $1 AND parent = $2 AND NOT revoked`,
 			Args: []any{t.ID, t.Parent}, Want: 1,
 		},
 		{
-			SQL:  `DELETE FROM token WHERE user_id = $1 AND device_id = $2 AND revoked = 1`,
+			SQL:  `DELETE FROM token WHERE user_id = $1 AND device_id = $2 AND revoked`,
 			Args: []any{t.UserID, t.DeviceID},
 		},
 		{
-			SQL:  `UPDATE token SET revoked = 1 WHERE user_id = $1 AND device_id = $2 AND (token_id = $3 OR parent = $3)`,
+			SQL:  `UPDATE token SET revoked = TRUE WHERE user_id = $1 AND device_id = $2 AND (token_id = $3 OR parent = $3)`,
 			Args: []any{t.UserID, t.DeviceID, t.Parent},
 		},
 	}

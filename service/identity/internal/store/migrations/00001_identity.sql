@@ -1,6 +1,6 @@
 -- +goose Up
 -- The log's own tables (identity_stream, identity_shard, identity_entry, identity_latest, identity_txn, identity_meta)
--- are made by platform/eventlog. Times are milliseconds since 1970, 0 means never. Truth values are 0 and 1.
+-- are made by platform/eventlog. Times are milliseconds since 1970, 0 means never.
 
 -- version grows with every change of the account and of the rows that belong to it. Who changes something compares
 -- and swaps it, so that what was checked before is still true when it is written.
@@ -10,13 +10,13 @@ CREATE TABLE account (
     version         BIGINT NOT NULL,
     profile_version BIGINT NOT NULL,
     password        TEXT NOT NULL,
-    admin           BIGINT NOT NULL,
-    guest           BIGINT NOT NULL,
-    locked          BIGINT NOT NULL,
-    suspended       BIGINT NOT NULL,
+    admin           BOOLEAN NOT NULL,
+    guest           BOOLEAN NOT NULL,
+    locked          BOOLEAN NOT NULL,
+    suspended       BOOLEAN NOT NULL,
     created_ms      BIGINT NOT NULL,
     deactivated_ms  BIGINT NOT NULL,
-    erased          BIGINT NOT NULL
+    erased          BOOLEAN NOT NULL
 );
 
 CREATE TABLE device (
@@ -42,7 +42,7 @@ CREATE TABLE token (
     expires_ms         BIGINT NOT NULL,
     refresh_expires_ms BIGINT NOT NULL,
     parent             TEXT NOT NULL,
-    revoked            BIGINT NOT NULL
+    revoked            BOOLEAN NOT NULL
 );
 CREATE UNIQUE INDEX token_access ON token (access_hash);
 CREATE UNIQUE INDEX token_refresh ON token (refresh_hash);
