@@ -105,14 +105,11 @@ func (l *Listener) Run(ctx, drain context.Context) error {
 	failed := make(chan error, len(l.open))
 	for _, ln := range l.open {
 		wg.Go(func() {
-			bounded := boundedListener{ln}
-			err := error(nil)
+			serve := server.Serve
 			if l.tls != nil {
-				err = server.ServeTLS(bounded, "", "")
-			} else {
-				err = server.Serve(bounded)
+				serve = func(ln net.Listener) error { return server.ServeTLS(ln, "", "") }
 			}
-			if !errors.Is(err, http.ErrServerClosed) {
+			if err := serve(boundedListener{ln}); !errors.Is(err, http.ErrServerClosed) {
 				failed <- fmt.Errorf("serve %s on %s: %w", l.name, ln.Addr(), err)
 			}
 		})

@@ -84,14 +84,3 @@ func (s *sessions) endPollsLocked(user string, devices []string) {
 		}
 	}
 }
-
-// parked returns how many polls are parked.
-func (s *sessions) parked() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := 0
-	for _, list := range s.polls {
-		n += list.count
-	}
-	return n
-}

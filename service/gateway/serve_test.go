@@ -86,7 +86,7 @@ func TestServicesNeverSeeTokens(t *testing.T) {
 		"?access_token=tok-alice", "?a=1&access_token=tok-alice&b=%20%2F&c", "?access%5Ftoken=tok-alice",
 		"?access_token=tok-alice&access_token=tok-bob",
 	} {
-		require.Equal(t, "@alice:x", e.get(whoami+query).body["user"], query)
+		require.Equal(t, "@alice:x", e.get(whoami + query).body["user"], query)
 		r := e.last()
 		require.NotContains(t, r.URL.String(), "tok-", query)
 		require.NotContains(t, r.RequestURI, "tok-", query)
