@@ -1,20 +1,21 @@
 -- +goose Up
 -- The log's own tables (room_stream, room_shard, room_entry, room_latest, room_txn) are made by platform/eventlog.
--- "room" is the number of the room's stream there.
+-- "room" is the number of the room's stream there. Texts have the log's order, byte by byte: PostgreSQL uses no index to
+-- compare two columns whose orders differ.
 
 CREATE TABLE room (
     room       BIGINT PRIMARY KEY,
-    room_id    TEXT NOT NULL UNIQUE,
-    version    TEXT NOT NULL,
-    creator    TEXT NOT NULL,
+    room_id    TEXT COLLATE "C" NOT NULL UNIQUE,
+    version    TEXT COLLATE "C" NOT NULL,
+    creator    TEXT COLLATE "C" NOT NULL,
     created_ms BIGINT NOT NULL,
-    visibility TEXT NOT NULL DEFAULT 'private'
+    visibility TEXT COLLATE "C" NOT NULL DEFAULT 'private'
 );
 
 -- room and seq are where the event stands in its room's order; NULL for one that only is known of.
 -- flags: 1 redacted.
 CREATE TABLE event (
-    event_id TEXT PRIMARY KEY,
+    event_id TEXT COLLATE "C" PRIMARY KEY,
     json     BYTEA NOT NULL,
     depth    BIGINT NOT NULL,
     flags    BIGINT NOT NULL DEFAULT 0,
@@ -25,10 +26,10 @@ CREATE TABLE event (
 -- State at any point is, for each key, the delta with the greatest seq at or before it.
 CREATE TABLE state_delta (
     room      BIGINT NOT NULL,
-    type      TEXT NOT NULL,
-    state_key TEXT NOT NULL,
+    type      TEXT COLLATE "C" NOT NULL,
+    state_key TEXT COLLATE "C" NOT NULL,
     seq       BIGINT NOT NULL,
-    event_id  TEXT,
+    event_id  TEXT COLLATE "C",
     PRIMARY KEY (room, type, state_key, seq)
 );
 -- What changed in a range of a room's order: lets a gap cost what changed in it.
@@ -38,10 +39,10 @@ CREATE INDEX state_delta_seq ON state_delta (room, seq);
 -- current state costs as much as it is large, whatever the history.
 CREATE TABLE state_current (
     room      BIGINT NOT NULL,
-    type      TEXT NOT NULL,
-    state_key TEXT NOT NULL,
+    type      TEXT COLLATE "C" NOT NULL,
+    state_key TEXT COLLATE "C" NOT NULL,
     seq       BIGINT NOT NULL,
-    event_id  TEXT,
+    event_id  TEXT COLLATE "C",
     PRIMARY KEY (room, type, state_key)
 );
 
@@ -50,28 +51,28 @@ CREATE TABLE state_current (
 -- room's state at a known seq.
 CREATE TABLE room_extremity (
     room      BIGINT PRIMARY KEY,
-    event_ids TEXT NOT NULL,
+    event_ids TEXT COLLATE "C" NOT NULL,
     depth     BIGINT NOT NULL,
     seq       BIGINT NOT NULL
 );
 
 -- The current membership, rebuilt from state_delta if it must be.
 CREATE TABLE membership (
-    user_id    TEXT NOT NULL,
+    user_id    TEXT COLLATE "C" NOT NULL,
     room       BIGINT NOT NULL,
-    membership TEXT NOT NULL,
-    event_id   TEXT NOT NULL,
+    membership TEXT COLLATE "C" NOT NULL,
+    event_id   TEXT COLLATE "C" NOT NULL,
     seq        BIGINT NOT NULL,
-    sender     TEXT NOT NULL,
+    sender     TEXT COLLATE "C" NOT NULL,
     forgotten  BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (user_id, room)
 );
 CREATE INDEX membership_room ON membership (room, membership, seq, user_id);
 
 CREATE TABLE room_alias (
-    alias      TEXT PRIMARY KEY,
+    alias      TEXT COLLATE "C" PRIMARY KEY,
     room       BIGINT NOT NULL,
-    creator    TEXT NOT NULL,
+    creator    TEXT COLLATE "C" NOT NULL,
     created_ms BIGINT NOT NULL
 );
 CREATE INDEX room_alias_room ON room_alias (room);
