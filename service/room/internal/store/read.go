@@ -14,11 +14,17 @@ import (
 // Events are found by their place in the room's order (room_entry's index of stream and seq), state by its keys, so
 // that no read costs more for a longer history.
 type Reader struct {
-	db *sqldb.DB
+	db Database
+}
+
+// Database is what a Reader reads from: a *sqldb.DB, or one around it that watches the statements.
+type Database interface {
+	sqldb.Querier
+	View(ctx context.Context, f func(context.Context, sqldb.Querier) error) error
 }
 
 // NewReader returns a reader of the room service's database.
-func NewReader(db *sqldb.DB) *Reader { return &Reader{db: db} }
+func NewReader(db Database) *Reader { return &Reader{db: db} }
 
 // Room is a room at one moment.
 type Room struct {
