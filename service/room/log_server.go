@@ -34,7 +34,8 @@ func (l logServer) Heads(ctx context.Context, _ *logpb.HeadsRequest) (*logpb.Hea
 	return &logpb.HeadsResponse{Epoch: h.Epoch, Shard: h.Shard}, nil
 }
 
-// Read gives the entries of one shard after a position, with their events.
+// Read gives the entries of one shard after a position, with their events. An event whose redaction comes later in the
+// shard may still be as it was: a follower that keeps events prunes them when it meets the redaction.
 func (l logServer) Read(ctx context.Context, req *logpb.ReadRequest) (*logpb.ReadResponse, error) {
 	shard, limit := int(req.GetShard()), int(req.GetLimit())
 	if shard < 0 || shard >= l.s.log.Shards() {
