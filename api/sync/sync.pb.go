@@ -149,9 +149,10 @@ type ReadMark struct {
 	// thread_id is empty for an unthreaded receipt.
 	ThreadId string `protobuf:"bytes,3,opt,name=thread_id,json=threadId,proto3" json:"thread_id,omitempty"`
 	EventId  string `protobuf:"bytes,4,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
-	// event_seq is the sequence number of the event in its room.
+	// event_seq is the sequence number of the event in its room, event_position the position in the room's shard.
 	EventSeq      int64 `protobuf:"varint,5,opt,name=event_seq,json=eventSeq,proto3" json:"event_seq,omitempty"`
 	TsMs          int64 `protobuf:"varint,6,opt,name=ts_ms,json=tsMs,proto3" json:"ts_ms,omitempty"`
+	EventPosition int64 `protobuf:"varint,7,opt,name=event_position,json=eventPosition,proto3" json:"event_position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -224,6 +225,13 @@ func (x *ReadMark) GetEventSeq() int64 {
 func (x *ReadMark) GetTsMs() int64 {
 	if x != nil {
 		return x.TsMs
+	}
+	return 0
+}
+
+func (x *ReadMark) GetEventPosition() int64 {
+	if x != nil {
+		return x.EventPosition
 	}
 	return 0
 }
@@ -342,14 +350,15 @@ const file_api_sync_sync_proto_rawDesc = "" +
 	"\vAccountData\x12\x17\n" +
 	"\aroom_id\x18\x01 \x01(\tR\x06roomId\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x18\n" +
-	"\acontent\x18\x03 \x01(\fR\acontent\"\xb0\x01\n" +
+	"\acontent\x18\x03 \x01(\fR\acontent\"\xd7\x01\n" +
 	"\bReadMark\x12\x17\n" +
 	"\aroom_id\x18\x01 \x01(\tR\x06roomId\x12!\n" +
 	"\freceipt_type\x18\x02 \x01(\tR\vreceiptType\x12\x1b\n" +
 	"\tthread_id\x18\x03 \x01(\tR\bthreadId\x12\x19\n" +
 	"\bevent_id\x18\x04 \x01(\tR\aeventId\x12\x1b\n" +
 	"\tevent_seq\x18\x05 \x01(\x03R\beventSeq\x12\x13\n" +
-	"\x05ts_ms\x18\x06 \x01(\x03R\x04tsMs\"\\\n" +
+	"\x05ts_ms\x18\x06 \x01(\x03R\x04tsMs\x12%\n" +
+	"\x0eevent_position\x18\a \x01(\x03R\reventPosition\"\\\n" +
 	"\x12AccountDataRequest\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x17\n" +
 	"\aroom_id\x18\x02 \x01(\tR\x06roomId\x12\x14\n" +

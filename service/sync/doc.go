@@ -1,0 +1,26 @@
+// Package sync is the service that shows each user's clients what happens: /sync, and what belongs to a user and not to a
+// room. It owns the log "sync" (account data, tags, push rules, read marks, filters) and, in memory only, who types.
+//
+// It follows the room log of the service room, and its own. What connected users need of both is in memory (package
+// internal/live); what lies further back it asks the service room for, over gRPC: UserRooms when a user comes into
+// memory, Timeline, State, StrippedState and Receipts where the rings do not reach back to a client's token. It is
+// called by the gateway over HTTP, and over gRPC by services that follow its log.
+//
+// # Invariants
+//
+//   - next_batch is made from positions that were applied before the answer was put together: what it covers was shown.
+//   - The same token gives the same answer again, whichever instance answers.
+//   - A token that means nothing here (another epoch, a position beyond the head) gives all rooms anew, never an error.
+//   - A user's own changes are written to the log before the request that makes them is answered.
+//
+// # Where things are
+//
+//	service.go follow.go              wiring, following the logs
+//	request.go poll.go answer.go      one /sync: parse, wait, put together
+//	joined.go gap.go whole.go         a joined room: from memory; from further back; as if for the first time
+//	left.go invited.go                other rooms
+//	state.go lazy.go summary.go       state, members on demand, summaries
+//	write.go ephemeral.go             JSON
+//	unread.go                         unread counts
+//	accountdata.go tags.go pushrules.go filters.go receipts.go typing.go   the other routes
+package sync

@@ -1,0 +1,23 @@
+package sync
+
+import (
+	"errors"
+
+	"hongyan/matrix"
+	"hongyan/service/sync/internal/userlog"
+)
+
+// unavailable makes an error of the database one that the client may try again after; API errors stay what they are.
+func unavailable(err error) error {
+	var known *matrix.Error
+	if err == nil || errors.As(err, &known) || !userlog.Unavailable(err) {
+		return err
+	}
+	return matrix.Unavailable(err)
+}
+
+// isNotFound tells whether an error says that something does not exist or is hidden.
+func isNotFound(err error) bool {
+	var known *matrix.Error
+	return errors.As(err, &known) && known.Code == matrix.CodeNotFound
+}

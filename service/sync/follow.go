@@ -1,0 +1,130 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/zeromicro/go-zero/core/logx"
+
+	"hongyan/platform/bus"
+	"hongyan/platform/eventlog"
+	"hongyan/service/sync/internal/userlog"
+)
+
+// roomLogName names the room log on the bus.
+const roomLogName = "room"
+
+// followers are the two that feed the node; nil until the logs' heads are known.
+type followers struct {
+	rooms, users atomic.Pointer[eventlog.Follower]
+}
+
+// follow feeds the node from both logs until the context ends.
+func (s *Service) follow(ctx context.Context) error {
+	rooms, ok := untilRead(ctx, "heads of the room log", s.rooms.Heads)
+	if !ok {
+		return nil
+	}
+	users, ok := untilRead(ctx, "heads of the sync log", s.log.Heads)
+	if !ok {
+		return nil
+	}
+	s.node.Start(rooms, users)
+	config := func(name string, from eventlog.Heads) eventlog.FollowConfig {
+		return eventlog.FollowConfig{Name: name, From: from, BusDown: func() bool { return !s.deps.Bus.Connected() }}
+	}
+	s.followers.rooms.Store(eventlog.NewFollower(s.rooms, config("room log for sync", rooms), s.node.ApplyRooms))
+	s.followers.users.Store(eventlog.NewFollower(s.log, config("sync log", users), s.node.ApplyUsers))
+	stop, err := s.subscribe()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	var wg sync.WaitGroup
+	var roomErr, userErr error
+	wg.Go(func() { roomErr = s.followers.rooms.Load().Run(ctx) })
+	wg.Go(func() { userErr = s.followers.users.Load().Run(ctx) })
+	wg.Wait()
+	if err := errors.Join(roomErr, userErr); err != nil {
+		return fmt.Errorf("sync: %w", err)
+	}
+	return nil
+}
+
+// untilRead reads something that there must be, however often it takes. ok is false when the context ended.
+func untilRead[T any](ctx context.Context, what string, read func(context.Context) (T, error)) (value T, ok bool) {
+	wait := 50 * time.Millisecond
+	for {
+		value, err := read(ctx)
+		if err == nil {
+			return value, true
+		}
+		if ctx.Err() != nil {
+			return value, false
+		}
+		logx.WithContext(ctx).Infof("read %s, will try again: %v", what, err)
+		select {
+		case <-time.After(wait):
+			wait = min(2*wait, 2*time.Second)
+		case <-ctx.Done():
+			return value, false
+		}
+	}
+}
+
+// subscribe passes wake-ups of the bus on to the followers.
+func (s *Service) subscribe() (stop func(), err error) {
+	var subs []bus.Subscription
+	stop = func() {
+		for _, sub := range subs {
+			sub.Unsubscribe()
+		}
+	}
+	for _, f := range []struct {
+		pattern string
+		handler bus.Handler
+	}{
+		{"log." + roomLogName + ".*", wakes(&s.followers.rooms)},
+		{"log." + userlog.Schema().Name + ".*", wakes(&s.followers.users)},
+		{typingSubject + ".*", s.typingMessage},
+	} {
+		sub, err := s.deps.Bus.Subscribe(f.pattern, f.handler)
+		if err != nil {
+			stop()
+			return nil, fmt.Errorf("sync: subscribe to %s: %w", f.pattern, err)
+		}
+		subs = append(subs, sub)
+	}
+	return stop, nil
+}
+
+// wakes handles "log.NAME.SHARD" with the shard's head as text.
+func wakes(follower *atomic.Pointer[eventlog.Follower]) bus.Handler {
+	return func(m bus.Message) {
+		shard, err := strconv.Atoi(m.Subject[strings.LastIndexByte(m.Subject, '.')+1:])
+		if err != nil {
+			return
+		}
+		head, err := strconv.ParseInt(string(m.Data), 10, 64)
+		if err != nil {
+			return
+		}
+		follower.Load().Wake(shard, head)
+	}
+}
+
+// wakeFollowers makes the followers read up to heads that were asked for.
+func (s *Service) wakeFollowers(rooms, users eventlog.Heads) {
+	for shard, head := range rooms.Shard {
+		s.followers.rooms.Load().Wake(shard, head)
+	}
+	for shard, head := range users.Shard {
+		s.followers.users.Load().Wake(shard, head)
+	}
+}

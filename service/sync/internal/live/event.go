@@ -1,0 +1,91 @@
+package live
+
+import (
+	"fmt"
+
+	roompb "hongyan/api/room"
+	"hongyan/matrix"
+	"hongyan/matrix/event"
+)
+
+// Event is an event as /sync shows it. It does not change.
+type Event struct {
+	// Position is in the room's shard, Seq in the room.
+	Position, Seq int64
+	ID            matrix.EventID
+	Type          string
+	Sender        matrix.UserID
+	StateKey      string
+	IsState       bool
+	// TS is when the event was made, in milliseconds since 1970.
+	TS int64
+	// JSON is the event in the format of clients, without room_id and without unsigned: the same for every reader.
+	JSON []byte
+	// Version is the version of the room.
+	Version event.RoomVersion
+	// Device and Txn are the sender's device and its transaction id.
+	Device, Txn string
+	// ReplacesState and PrevContent are of the state event that this one replaced.
+	ReplacesState matrix.EventID
+	PrevContent   []byte
+	// RedactedBecause is the redaction in the format of clients, once there is one.
+	RedactedBecause []byte
+	// Redacts is the event that this one redacts.
+	Redacts matrix.EventID
+	// Membership and Before are content.membership of a member event and of the one that it replaced.
+	Membership, Before event.Membership
+
+	contentLen int
+}
+
+// contentAt is where the content stands in an event that matrix/event encoded: behind `{"content":`.
+const contentAt = len(`{"content":`)
+
+// NewEvent encodes an event of the room log.
+func NewEvent(id string, position, seq int64, pdu []byte, meta *roompb.EventMeta) (*Event, error) {
+	version := event.RoomVersion(meta.GetRoomVersion())
+	ev, err := event.ParseWithID(version, matrix.EventID(id), pdu)
+	if err != nil {
+		return nil, fmt.Errorf("encode event for readers: %w", err)
+	}
+	e := &Event{
+		Position: position, Seq: seq,
+		ID: ev.ID(), Type: ev.Type(), Sender: ev.Sender(), IsState: ev.IsState(), StateKey: ev.StateKeyValue(),
+		TS: ev.OriginServerTS(), Version: version, Redacts: ev.Redacts(),
+		Device: meta.GetDeviceId(), Txn: meta.GetTxnId(),
+		ReplacesState: matrix.EventID(meta.GetReplacesState()),
+		PrevContent:   meta.GetPrevContent(), RedactedBecause: meta.GetRedactedBecause(),
+	}
+	// Exactly as large as it is: rings keep many of them.
+	buf := ev.AppendClient(make([]byte, 0, len(pdu)), false)
+	e.JSON = append(make([]byte, 0, len(buf)), buf...)
+	e.contentLen = contentLength(e.JSON)
+	if e.IsState && e.Type == event.TypeMember {
+		e.Membership = ev.Membership()
+		e.Before = membershipOf(e.PrevContent)
+	}
+	return e, nil
+}
+
+// Content is the content object. It must not be changed.
+func (e *Event) Content() []byte { return e.JSON[contentAt : contentAt+e.contentLen] }
+
+// IsMember tells whether the event is a member event.
+func (e *Event) IsMember() bool { return e.IsState && e.Type == event.TypeMember }
+
+// size is about what the event occupies, in bytes.
+func (e *Event) size() int64 {
+	return int64(len(e.JSON)+len(e.PrevContent)+len(e.RedactedBecause)+len(e.ID)+len(e.Sender)+len(e.StateKey)+len(e.Txn)) + 300
+}
+
+// redacted returns the event as a redaction leaves it.
+func (e *Event) redacted(because *Event) (*Event, error) {
+	pruned, err := event.Redact(e.Version, e.JSON)
+	if err != nil {
+		return nil, fmt.Errorf("redact event %s for readers: %w", e.ID, err)
+	}
+	c := *e
+	c.JSON, c.RedactedBecause = pruned, because.JSON
+	c.contentLen = contentLength(pruned)
+	return &c, nil
+}

@@ -1,0 +1,252 @@
+package userlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"google.golang.org/protobuf/proto"
+
+	syncpb "hongyan/api/sync"
+	"hongyan/matrix"
+	"hongyan/platform/eventlog"
+	"hongyan/platform/sqldb"
+)
+
+// Schema is the log's. It has no tables besides.
+func Schema() eventlog.Schema { return eventlog.Schema{Name: "sync"} }
+
+// Store reads and writes the user log.
+type Store struct {
+	log *eventlog.Log
+	// Changes of one entry that depend on what it was run one after the other, so that they seldom meet.
+	locks [64]sync.Mutex
+}
+
+// New returns a store over the log, which its owner runs.
+func New(log *eventlog.Log) *Store { return &Store{log: log} }
+
+// PutData sets account data of a user, global where the room is "". content is a JSON object.
+func (s *Store) PutData(ctx context.Context, userID string, d *syncpb.AccountData) error {
+	entry, err := dataEntry(d)
+	if err != nil {
+		return err
+	}
+	return s.put(ctx, userID, entry)
+}
+
+// Data reads account data from the database; nil where it is not set.
+func (s *Store) Data(ctx context.Context, userID, roomID, eventType string) ([]byte, error) {
+	record, err := s.latest(ctx, userID, dataKey(roomID, eventType))
+	if err != nil || record == nil {
+		return nil, err
+	}
+	d := &syncpb.AccountData{}
+	if err := proto.Unmarshal(record.Body, d); err != nil {
+		return nil, fmt.Errorf("read account data %q: %w", eventType, err)
+	}
+	return d.Content, nil
+}
+
+// maxAttempts bounds how often a change is made anew because another instance was quicker.
+const maxAttempts = 10
+
+// ChangeData replaces account data by what change makes of it; content is nil where it is not set. change may run more
+// than once. Nothing is written when it returns nil or an error.
+func (s *Store) ChangeData(
+	ctx context.Context, userID, roomID, eventType string, change func(content []byte) ([]byte, error),
+) error {
+	return s.change(ctx, userID, dataKey(roomID, eventType), true, func(record *eventlog.Record) (*eventlog.Entry, error) {
+		old := &syncpb.AccountData{}
+		if record != nil {
+			if err := proto.Unmarshal(record.Body, old); err != nil {
+				return nil, fmt.Errorf("read account data %q: %w", eventType, err)
+			}
+		}
+		content, err := change(old.Content)
+		if err != nil || content == nil {
+			return nil, err
+		}
+		entry, err := dataEntry(&syncpb.AccountData{RoomId: roomID, Type: eventType, Content: content})
+		return &entry, err
+	})
+}
+
+// change replaces an entry by what make makes of it, nil where there is none; nothing is written when it returns nil. A
+// guarded change is made anew where another instance was quicker; it costs a transaction of its own.
+func (s *Store) change(
+	ctx context.Context, userID, key string, guarded bool, make func(*eventlog.Record) (*eventlog.Entry, error),
+) error {
+	lock := &s.locks[eventlog.ShardOf(userID+key, len(s.locks))]
+	lock.Lock()
+	defer lock.Unlock()
+	stream, err := s.log.Stream(ctx, userID)
+	if err != nil {
+		return err
+	}
+	for range maxAttempts {
+		records, err := s.log.Latest(ctx, stream.ID, key)
+		if err != nil {
+			return err
+		}
+		old := exactly(records, key)
+		entry, err := make(old)
+		if err != nil || entry == nil {
+			return err
+		}
+		a := eventlog.Append{Stream: stream, Expect: eventlog.AnySeq, Entries: []eventlog.Entry{*entry}}
+		if guarded {
+			a.Statements = unchanged(stream.ID, key, old)
+		}
+		_, err = s.log.Append(ctx, a)
+		if !errors.Is(err, eventlog.ErrConflict) {
+			return err
+		}
+	}
+	return fmt.Errorf("change entry: %w", eventlog.ErrUnavailable)
+}
+
+// unchanged are statements that hold an append back unless the latest entry of a key still is the given one. Another
+// instance's change of the same key waits for the row that the first statement locks.
+func unchanged(stream int64, key string, record *eventlog.Record) []eventlog.Statement {
+	lock := eventlog.Statement{SQL: "UPDATE sync_stream SET seq = seq WHERE stream = $1", Args: []any{stream}, Want: 1}
+	if record == nil {
+		return []eventlog.Statement{lock, {
+			SQL: "UPDATE sync_stream SET seq = seq WHERE stream = $1 AND NOT EXISTS " +
+				"(SELECT 1 FROM sync_latest WHERE stream = $1 AND key = $2)",
+			Args: []any{stream, key}, Want: 1,
+		}}
+	}
+	return []eventlog.Statement{lock, {
+		SQL:  "UPDATE sync_latest SET position = position WHERE stream = $1 AND key = $2 AND position = $3",
+		Args: []any{stream, key, record.Position}, Want: 1,
+	}}
+}
+
+// AdvanceMark notes how far the user has read, unless what is stored is further.
+func (s *Store) AdvanceMark(ctx context.Context, userID string, m *syncpb.ReadMark) error {
+	key := markKey(m.RoomId, m.ReceiptType, m.ThreadId)
+	return s.change(ctx, userID, key, false, func(old *eventlog.Record) (*eventlog.Entry, error) {
+		stored := &syncpb.ReadMark{}
+		if old != nil {
+			if err := proto.Unmarshal(old.Body, stored); err != nil {
+				return nil, fmt.Errorf("read read mark: %w", err)
+			}
+		}
+		if stored.EventSeq >= m.EventSeq {
+			return nil, nil
+		}
+		body, err := proto.Marshal(m)
+		if err != nil {
+			return nil, fmt.Errorf("encode read mark: %w", err)
+		}
+		return &eventlog.Entry{Kind: eventlog.Kind(syncpb.EntryKind_ENTRY_KIND_READ_MARK), Key: key, Body: body}, nil
+	})
+}
+
+// Mark reads how far the user has read, from the database; nil where nothing is stored.
+func (s *Store) Mark(ctx context.Context, userID, roomID, receiptType, threadID string) (*syncpb.ReadMark, error) {
+	record, err := s.latest(ctx, userID, markKey(roomID, receiptType, threadID))
+	if err != nil || record == nil {
+		return nil, err
+	}
+	m := &syncpb.ReadMark{}
+	if err := proto.Unmarshal(record.Body, m); err != nil {
+		return nil, fmt.Errorf("read read mark: %w", err)
+	}
+	return m, nil
+}
+
+// PutFilter stores a filter and returns its id. Of a user who has as many as most already, none is stored:
+// M_RESOURCE_LIMIT_EXCEEDED.
+func (s *Store) PutFilter(ctx context.Context, userID string, filter []byte, most int) (string, error) {
+	id := filterID(filter)
+	stream, err := s.log.Stream(ctx, userID)
+	if err != nil {
+		return "", err
+	}
+	records, err := s.log.Latest(ctx, stream.ID, filterKey)
+	if err != nil || exactly(records, filterKey+id) != nil {
+		return id, err
+	}
+	if len(records) >= most {
+		return "", matrix.Errorf(matrix.CodeResourceLimitExceeded, "You have %d filters already.", most)
+	}
+	return id, s.put(ctx, userID, eventlog.Entry{
+		Kind: eventlog.Kind(syncpb.EntryKind_ENTRY_KIND_FILTER), Key: filterKey + id, Body: filter,
+	})
+}
+
+// Filter reads a filter; nil where the user has none of this id.
+func (s *Store) Filter(ctx context.Context, userID, id string) ([]byte, error) {
+	record, err := s.latest(ctx, userID, filterKey+id)
+	if err != nil || record == nil {
+		return nil, err
+	}
+	return record.Body, nil
+}
+
+// Entries reads all account data and marks of a user.
+func (s *Store) Entries(ctx context.Context, userID string) ([]eventlog.Record, error) {
+	stream, ok, err := s.log.Lookup(ctx, userID)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return s.log.Latest(ctx, stream.ID, shown)
+}
+
+// EntriesAfter reads the account data and marks of a user that are newer than a position of the user's shard.
+func (s *Store) EntriesAfter(ctx context.Context, userID string, after int64) ([]eventlog.Record, error) {
+	stream, ok, err := s.log.Lookup(ctx, userID)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return s.log.LatestAfter(ctx, map[int64]int64{stream.ID: after})
+}
+
+func dataEntry(d *syncpb.AccountData) (eventlog.Entry, error) {
+	body, err := proto.Marshal(d)
+	if err != nil {
+		return eventlog.Entry{}, fmt.Errorf("encode account data %q: %w", d.Type, err)
+	}
+	return eventlog.Entry{
+		Kind: eventlog.Kind(syncpb.EntryKind_ENTRY_KIND_ACCOUNT_DATA), Key: dataKey(d.RoomId, d.Type), Body: body,
+	}, nil
+}
+
+func (s *Store) put(ctx context.Context, userID string, entry eventlog.Entry) error {
+	stream, err := s.log.Stream(ctx, userID)
+	if err != nil {
+		return err
+	}
+	_, err = s.log.Append(ctx, eventlog.Append{Stream: stream, Expect: eventlog.AnySeq, Entries: []eventlog.Entry{entry}})
+	return err
+}
+
+func (s *Store) latest(ctx context.Context, userID, key string) (*eventlog.Record, error) {
+	stream, ok, err := s.log.Lookup(ctx, userID)
+	if err != nil || !ok {
+		return nil, err
+	}
+	records, err := s.log.Latest(ctx, stream.ID, key)
+	if err != nil {
+		return nil, err
+	}
+	return exactly(records, key), nil
+}
+
+// exactly finds a key among those that begin with it.
+func exactly(records []eventlog.Record, key string) *eventlog.Record {
+	for i := range records {
+		if records[i].Key == key {
+			return &records[i]
+		}
+	}
+	return nil
+}
+
+// Unavailable tells whether an error says that the database could not be reached.
+func Unavailable(err error) bool {
+	return errors.Is(err, eventlog.ErrUnavailable) || sqldb.IsConnectionLost(err)
+}

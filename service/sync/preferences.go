@@ -1,0 +1,62 @@
+package sync
+
+import (
+	"github.com/tidwall/gjson"
+
+	"hongyan/matrix"
+	"hongyan/matrix/pushrules"
+	"hongyan/service/sync/internal/live"
+)
+
+// preferences is what the service itself obeys of a user's account data.
+type preferences struct {
+	ignored *ignored
+	rules   *pushrules.Evaluator
+}
+
+// ignored is whom a user does not want to hear from. nil is nobody.
+type ignored struct {
+	users map[string]struct{}
+	// allInvites hides every invite.
+	allInvites bool
+}
+
+// sends tells whether events of a user are hidden, state excepted.
+func (i *ignored) sends(userID string) bool {
+	if i == nil {
+		return false
+	}
+	_, ok := i.users[userID]
+	return ok
+}
+
+// invites tells whether invites of a user are hidden.
+func (i *ignored) invites(userID string) bool { return i != nil && (i.allInvites || i.sends(userID)) }
+
+// preferencesOf reads a user's preferences; what is malformed counts as not set.
+func preferencesOf(u *live.User) *preferences {
+	return u.Derive(func(set map[string][]byte) any {
+		p := &preferences{ignored: parseIgnored(set)}
+		rules, err := pushrules.Decode(set[live.TypePushRules])
+		if err != nil {
+			rules = pushrules.Rules{}
+		}
+		p.rules = rules.Compile(matrix.UserID(u.ID))
+		return p
+	}).(*preferences)
+}
+
+func parseIgnored(set map[string][]byte) *ignored {
+	i := ignored{
+		users:      map[string]struct{}{},
+		allInvites: gjson.GetBytes(set[live.TypeInvitePermission], "default_action").Str == "block",
+	}
+	gjson.GetBytes(set[live.TypeIgnoredUsers], "ignored_users").ForEach(func(user, _ gjson.Result) bool {
+		i.users[user.Str] = struct{}{}
+		return true
+	})
+	if len(i.users) == 0 && !i.allInvites {
+		return nil
+	}
+	return &i
+}

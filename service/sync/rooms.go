@@ -1,0 +1,160 @@
+package sync
+
+import (
+	"context"
+
+	"golang.org/x/sync/errgroup"
+
+	"hongyan/matrix/event"
+	"hongyan/service/sync/internal/live"
+)
+
+// sections are the parts of "rooms", by name.
+type sections struct {
+	// far are the joined and left rooms that are read from further back.
+	far []task
+	// asked are the rooms that the user is invited to or knocks at.
+	invited, knocked []string
+	left             []task
+}
+
+// task puts one room together, on a goroutine of its own.
+type task struct {
+	change live.Change
+	run    func(ctx context.Context, c *live.Change) ([]byte, error)
+}
+
+// appendRooms appends "rooms" with all rooms of which there is something to tell; nothing if there is none.
+func (a *answer) appendRooms(ctx context.Context, dst []byte, changes []live.Change) ([]byte, error) {
+	start := len(dst)
+	dst = append(dst, `,"rooms":{`...)
+	empty := len(dst)
+	var sec sections
+	join := openSection(&dst, "join")
+	for i := range changes {
+		c := &changes[i]
+		if !a.r.filter.Room.MatchRoom(c.RoomID) {
+			continue
+		}
+		if err := a.sort(ctx, &dst, &join, c, &sec); err != nil {
+			return dst, err
+		}
+	}
+	if err := a.readReceipts(ctx, sec.far); err != nil {
+		return dst, err
+	}
+	if err := a.runTasks(ctx, &dst, &join, sec.far); err != nil {
+		return dst, err
+	}
+	join.close(&dst)
+	if err := a.appendStripped(ctx, &dst, &sec); err != nil {
+		return dst, err
+	}
+	if len(sec.left) > 0 {
+		leave := openSection(&dst, "leave")
+		if err := a.runTasks(ctx, &dst, &leave, sec.left); err != nil {
+			return dst, err
+		}
+		leave.close(&dst)
+	}
+	if len(dst) == empty {
+		return dst[:start], nil
+	}
+	return append(dst, '}'), nil
+}
+
+// sort puts a room where it belongs, and appends it at once if it is a joined one that memory has all of.
+func (a *answer) sort(ctx context.Context, dst *[]byte, join *section, c *live.Change, sec *sections) error {
+	isNew := a.r.initial() || c.Position > a.from(c)
+	switch c.Membership {
+	case event.Join:
+		return a.sortJoined(ctx, dst, join, c, sec)
+	case event.Invite:
+		if isNew && !a.ignored.invites(c.Sender) {
+			sec.invited = append(sec.invited, c.RoomID)
+		}
+	case event.Knock:
+		if isNew {
+			sec.knocked = append(sec.knocked, c.RoomID)
+		}
+	default:
+		older := a.r.filter.Room.IncludeLeave && (a.r.initial() || a.r.fullState) && !c.Forgotten
+		if older || !a.r.initial() && isNew {
+			sec.left = append(sec.left, task{*c, a.left})
+		}
+	}
+	return nil
+}
+
+func (a *answer) sortJoined(ctx context.Context, dst *[]byte, join *section, c *live.Change, sec *sections) error {
+	if a.r.initial() || c.Room == nil {
+		sec.far = append(sec.far, task{*c, a.whole})
+		return nil
+	}
+	if a.r.fullState || a.r.filter.EventFormat != eventFormatClient || a.r.filter.Room.Timeline.NeedsRelations() {
+		sec.far = append(sec.far, task{*c, a.gap})
+		return nil
+	}
+	a.s.node.Range(c.Room, a.from(c), a.through(c), &a.ranges)
+	switch {
+	case !a.ranges.Covered || !a.ranges.ReceiptsCovered:
+		sec.far = append(sec.far, task{*c, a.gap})
+	case c.Position > a.from(c) && rejoined(a.ranges.Events, a.r.user):
+		sec.far = append(sec.far, task{*c, a.whole})
+	default:
+		before := len(*dst)
+		join.next(dst)
+		named := len(*dst)
+		var err error
+		if *dst, err = a.appendJoined(ctx, *dst, c); err != nil {
+			return err
+		}
+		if len(*dst) == named {
+			*dst = (*dst)[:before]
+		}
+	}
+	return nil
+}
+
+// rejoined tells whether a user who is joined has not been all the time.
+func rejoined(events []*live.Event, userID string) bool {
+	for _, e := range events {
+		if e.IsMember() && e.StateKey == userID && (e.Membership != event.Join || e.Before != event.Join) {
+			return true
+		}
+	}
+	return false
+}
+
+// runTasks runs tasks side by side and appends what they give. Each holds one of the service's reads while it runs.
+func (a *answer) runTasks(ctx context.Context, dst *[]byte, sec *section, tasks []task) error {
+	if len(tasks) == 0 {
+		return nil
+	}
+	parts := make([][]byte, len(tasks))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(a.s.cfg.RequestReads)
+	for i := range tasks {
+		group.Go(func() error {
+			select {
+			case a.s.reads <- struct{}{}:
+				defer func() { <-a.s.reads }()
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			var err error
+			parts[i], err = tasks[i].run(ctx, &tasks[i].change)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return unavailable(err)
+	}
+	for _, p := range parts {
+		if len(p) > 0 {
+			sec.next(dst)
+			*dst = append(*dst, p...)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/zeromicro/go-zero/core/logx"
+	"google.golang.org/grpc"
+
+	logpb "hongyan/api/log"
+	roompb "hongyan/api/room"
+	syncpb "hongyan/api/sync"
+	"hongyan/matrix/filter"
+	"hongyan/platform/bus"
+	"hongyan/platform/eventlog"
+	"hongyan/platform/httpx"
+	"hongyan/platform/sqldb"
+	"hongyan/service/sync/internal/live"
+	"hongyan/service/sync/internal/userlog"
+)
+
+// Deps is what the service stands on.
+type Deps struct {
+	// DB holds the log "sync" and nothing else.
+	DB *sqldb.DB
+	// Bus wakes the followers of both logs and carries who types.
+	Bus bus.Bus
+	// Room answers what is further back than memory; RoomLog is its log.
+	Room    roompb.RoomClient
+	RoomLog logpb.LogClient
+	// Clock is time.Now where nil.
+	Clock func() time.Time
+}
+
+// Service is the sync service. See the package comment.
+type Service struct {
+	cfg   Config
+	deps  Deps
+	node  *live.Node
+	drain drain
+
+	log       *eventlog.Log
+	users     *userlog.Store
+	rooms     source
+	followers followers
+	roomHeads shared[eventlog.Heads]
+	userHeads shared[eventlog.Heads]
+
+	filters filterCache
+	buffers bufferPool
+	// reads bounds the rooms that are read from further back at once.
+	reads chan struct{}
+}
+
+// New checks what it is given and keeps it. Prepare and Run make it work.
+func New(cfg Config, deps Deps) (*Service, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if deps.DB == nil || deps.Bus == nil || deps.Room == nil || deps.RoomLog == nil {
+		return nil, errors.New("sync: DB, Bus, Room and RoomLog are needed")
+	}
+	if deps.Clock == nil {
+		deps.Clock = time.Now
+	}
+	s := &Service{
+		cfg: cfg, deps: deps, rooms: source{deps.RoomLog}, reads: make(chan struct{}, cfg.RoomReads),
+		drain: newDrain(deps.Clock),
+	}
+	s.filters.standard = filter.Default()
+	s.roomHeads.read = s.rooms.Heads
+	s.userHeads.read = func(ctx context.Context) (eventlog.Heads, error) { return s.log.Heads(ctx) }
+	var err error
+	s.node, err = live.New(cfg.Live, live.Deps{
+		Rooms: s.userRooms, Clock: deps.Clock, Log: logx.WithContext(context.Background()),
+		Entries: func(ctx context.Context, userID string) ([]eventlog.Record, error) {
+			return s.users.Entries(ctx, userID)
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sync: %w", err)
+	}
+	return s, nil
+}
+
+// Prepare brings the database up to date and opens the log. It is called once, before Run and before any request.
+func (s *Service) Prepare(ctx context.Context) error {
+	log, err := eventlog.Open(ctx, s.deps.DB, userlog.Schema(), eventlog.Config{OnCommit: s.wake})
+	if err != nil {
+		return fmt.Errorf("sync: %w", err)
+	}
+	s.log, s.users = log, userlog.New(log)
+	return nil
+}
+
+// wake tells the followers of the user log that a shard has grown. A lost message costs them latency, never data.
+func (s *Service) wake(shard int, head int64) {
+	subject := "log." + userlog.Schema().Name + "." + strconv.Itoa(shard)
+	if err := s.deps.Bus.Publish(context.Background(), subject, strconv.AppendInt(nil, head, 10)); err != nil {
+		logx.Debugf("wake followers of sync shard %d: %v", shard, err)
+	}
+}
+
+// Run follows the logs and answers requests until its context ends. Requests that are parked then are answered as
+// Drain does; those that write are answered.
+func (s *Service) Run(ctx context.Context) error {
+	if s.log == nil {
+		return errors.New("sync: Run before Prepare")
+	}
+	// The log outlives the requests that append to it.
+	logCtx, stopLog := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopLog()
+	var log, rest sync.WaitGroup
+	errs := make([]error, 4)
+	log.Go(func() { errs[0] = s.log.Run(logCtx) })
+	rest.Go(func() { errs[1] = s.node.Run(ctx) })
+	rest.Go(func() { errs[2] = s.follow(ctx) })
+	rest.Go(func() { errs[3] = s.runTyping(ctx) })
+	<-ctx.Done()
+	s.drain.now()
+	rest.Wait()
+	stopLog()
+	log.Wait()
+	return errors.Join(errs...)
+}
+
+// Drain answers the parked polls 200 with the token that they came with, spread over the time until ctx ends, and waits
+// until all are. Polls that come later are answered at once.
+func (s *Service) Drain(ctx context.Context) error { return s.drain.run(ctx) }
+
+// Register offers the log and the account data to other services.
+func (s *Service) Register(reg grpc.ServiceRegistrar) {
+	logpb.RegisterLogServer(reg, logServer{s: s})
+	syncpb.RegisterSyncServer(reg, dataServer{s: s})
+}
+
+// Routes are the service's HTTP routes.
+func Routes() []httpx.Route { return httpx.Routes((*Service)(nil).bindings()) }
+
+// Handler serves Routes to authenticated callers.
+func (s *Service) Handler() http.Handler {
+	return httpx.MustServer("sync", s.bindings(), httpx.Options{})
+}
+
+// Stats is what the service holds in memory.
+type Stats = live.Stats
+
+// Stats counts what is in memory.
+func (s *Service) Stats() Stats { return s.node.Stats() }
+
+// userRooms lists the rooms of a user, forgotten ones included.
+func (s *Service) userRooms(ctx context.Context, userID string) (*roompb.UserRoomsResponse, error) {
+	return s.deps.Room.UserRooms(ctx, &roompb.UserRoomsRequest{UserId: userID, WithForgotten: true})
+}
