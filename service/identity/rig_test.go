@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -280,7 +281,8 @@ func (g *rig) ended(token string, soft bool) {
 	require.Equal(g, soft, a.body["soft_logout"] == true, a.raw)
 }
 
-// events are the entries of a user's log.
+// events are the entries of a user's log. Entries that others have replaced may still come from the log's memory; they
+// are left out.
 func (g *rig) events(userID string) []*logpb.Record {
 	g.Helper()
 	ctx := context.Background()
@@ -295,12 +297,24 @@ func (g *rig) events(userID string) []*logpb.Record {
 		require.NoError(g, err)
 		require.Equal(g, head, page.GetThrough())
 		for _, r := range page.GetRecords() {
-			if r.GetStream() == userID {
-				all = append(all, r)
+			if r.GetStream() != userID {
+				continue
 			}
+			if r.GetKey() != "" {
+				all = slices.DeleteFunc(all, func(old *logpb.Record) bool { return old.GetKey() == r.GetKey() })
+			}
+			all = append(all, r)
 		}
 	}
 	return all
+}
+
+// logRows is how many entries the log holds.
+func (g *rig) logRows() (n int64) {
+	g.Helper()
+	require.NoError(g, g.db.QueryRow(context.Background(),
+		`SELECT (SELECT count(*) FROM identity_entry) + (SELECT count(*) FROM identity_latest)`).Scan(&n))
+	return n
 }
 
 // clock is a clock that stands until it is moved.
