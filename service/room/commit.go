@@ -34,6 +34,9 @@ func (w *working) append() (eventlog.Append, error) {
 			row = store.RedactedEventRow(id, e.pdu, e.event.Depth(), stream.ID, e.seq)
 		}
 		a.Rows = append(a.Rows, row)
+		if rel := relationOf(e.event); rel.stored() && len(e.meta.RedactedBecause) == 0 {
+			a.Rows = append(a.Rows, store.RelationRow(stream.ID, rel.eventID, e.seq, rel.relType, string(e.event.Sender())))
+		}
 		a.Rows = w.stateRows(a.Rows, i)
 	}
 	for _, row := range w.rows {

@@ -105,7 +105,7 @@ func (r *reads) around(ctx context.Context, v *view, e shown, limit int, f *filt
 		return a, err
 	}
 	if want != nil {
-		a.state = slices.DeleteFunc(a.state, func(s shown) bool { return !want(s.event) })
+		a.state = slices.DeleteFunc(a.state, func(s shown) bool { return !want.matches(s.event) })
 	}
 	return a, nil
 }

@@ -186,10 +186,20 @@ func TestMessagesFilter(t *testing.T) {
 		}
 		require.Equal(t, []string{reply}, ask(`{"rel_types":["m.thread"]}`, "").ids("chunk"))
 		require.Equal(t, []string{reply}, ask(`{"org.matrix.msc3874.rel_types":["m.thread"]}`, "").ids("chunk"))
+		require.Equal(t, []string{root}, ask(`{"related_by_rel_types":["m.thread"]}`, "").ids("chunk"))
+		require.Equal(t, []string{root}, ask(`{"related_by_senders":["@bob:hs"]}`, "").ids("chunk"))
+		require.Empty(t, ask(`{"related_by_senders":["@alice:hs"]}`, "").list("chunk"))
+		require.Empty(t, ask(`{"related_by_rel_types":["m.thread"],"related_by_senders":["@alice:hs"]}`, "").list("chunk"))
+		require.Empty(t, ask(`{"related_by_rel_types":["m.annotation"]}`, "").list("chunk"))
 		require.Empty(t, ask(`{"types":[]}`, "").list("chunk"))
 		require.Empty(t, ask(`{"not_rooms":["`+roomID+`"]}`, "").list("chunk"))
 		require.Len(t, ask(`{"limit":3}`, "").list("chunk"), 3)
 		require.Len(t, ask(`{"limit":3}`, "&limit=5").list("chunk"), 5, "the parameter beats the filter")
+
+		// A redacted relation is none.
+		g.ok(http.MethodPut, "alice", roomPath(roomID, "redact", reply, "r"), map[string]any{})
+		require.Empty(t, ask(`{"related_by_rel_types":["m.thread"]}`, "&limit=1000").list("chunk"))
+		require.Empty(t, ask(`{"rel_types":["m.thread"]}`, "&limit=1000").list("chunk"))
 
 		// Paging with a filter comes to an end and finds each event once.
 		var found []string

@@ -2,11 +2,9 @@ package room
 
 import (
 	"net/http"
+	"strings"
 	"unicode/utf8"
 
-	"strings"
-
-	"hongyan/matrix/event"
 	"hongyan/matrix/filter"
 	"hongyan/platform/httpx"
 )
@@ -51,17 +49,4 @@ func roomFilter(q *httpx.Query) (*filter.RoomEventFilter, error) {
 		return filter.DefaultRoomEvents(), nil
 	}
 	return filter.ParseRoomEvents([]byte(text))
-}
-
-// match returns the filter as a matcher; nil where it lets everything through.
-func match(f *filter.RoomEventFilter) matcher {
-	if f == nil || f.PassesAll() {
-		return nil
-	}
-	return func(e *event.Event) bool {
-		return f.Match(filter.Subject{
-			Type: e.Type(), Sender: string(e.Sender()), RoomID: string(e.RoomID()),
-			HasURL: e.ContentValue("url") != nil, RelType: relationOf(e).relType,
-		})
-	}
 }

@@ -2,8 +2,10 @@ package room
 
 import (
 	"context"
+	"slices"
 
 	"hongyan/matrix/event"
+	"hongyan/matrix/filter"
 	"hongyan/service/room/internal/store"
 )
 
@@ -18,8 +20,48 @@ const (
 	minRead, maxRead = 16, 512
 )
 
-// matcher says whether an event is wanted; nil wants all.
-type matcher func(*event.Event) bool
+// matcher says which events are wanted; nil wants all.
+type matcher struct {
+	filter *filter.RoomEventFilter
+}
+
+// match returns a filter as a matcher.
+func match(f *filter.RoomEventFilter) *matcher {
+	if f.PassesAll() {
+		return nil
+	}
+	return &matcher{f}
+}
+
+// matches looks at an event by itself.
+func (m *matcher) matches(e *event.Event) bool {
+	return m == nil || m.filter.Match(filter.Subject{
+		Type: e.Type(), Sender: string(e.Sender()), RoomID: string(e.RoomID()),
+		HasURL: e.ContentValue("url") != nil, RelType: relationOf(e).relType,
+	})
+}
+
+// wanted reports for each of the events whether it is wanted, by itself and by what relates to it.
+func (r *reads) wanted(ctx context.Context, v *view, events []shown, m *matcher) ([]bool, error) {
+	wanted := make([]bool, len(events))
+	var ids []string
+	for i, e := range events {
+		if wanted[i] = m.matches(e.event); wanted[i] {
+			ids = append(ids, e.ID)
+		}
+	}
+	if m == nil || !m.filter.NeedsRelations() {
+		return wanted, nil
+	}
+	related, err := r.store.Related(ctx, v.ID, v.head, ids, m.filter.RelatedByRelTypes, m.filter.RelatedBySenders)
+	if err != nil {
+		return nil, err
+	}
+	for i, e := range events {
+		wanted[i] = wanted[i] && slices.Contains(related, e.ID)
+	}
+	return wanted, nil
+}
 
 // page is a part of a room's history that a user sees.
 type page struct {
@@ -33,7 +75,7 @@ type page struct {
 }
 
 // backward reads the newest visible and wanted events in (after, through], newest first.
-func (r *reads) backward(ctx context.Context, v *view, after, through int64, limit int, want matcher) (page, error) {
+func (r *reads) backward(ctx context.Context, v *view, after, through int64, limit int, want *matcher) (page, error) {
 	p := page{end: place{through, -1}}
 	scan := newScan(limit, want)
 	for {
@@ -51,7 +93,7 @@ func (r *reads) backward(ctx context.Context, v *view, after, through int64, lim
 			p.end = place{s.first - 1, -1}
 			continue
 		}
-		if err := p.take(v, events, scan, func(e *store.Event) place { return place{e.Seq - 1, e.Position - 1} }); err != nil {
+		if err := r.take(ctx, v, &p, events, scan, func(e *store.Event) place { return place{e.Seq - 1, e.Position - 1} }); err != nil {
 			return page{}, err
 		}
 	}
@@ -60,7 +102,7 @@ func (r *reads) backward(ctx context.Context, v *view, after, through int64, lim
 }
 
 // forward reads the oldest visible and wanted events in (after, through], oldest first.
-func (r *reads) forward(ctx context.Context, v *view, after, through int64, limit int, want matcher) (page, error) {
+func (r *reads) forward(ctx context.Context, v *view, after, through int64, limit int, want *matcher) (page, error) {
 	p := page{end: place{after, -1}}
 	scan := newScan(limit, want)
 	for {
@@ -78,7 +120,7 @@ func (r *reads) forward(ctx context.Context, v *view, after, through int64, limi
 			p.end = place{s.last, -1}
 			continue
 		}
-		if err := p.take(v, events, scan, func(e *store.Event) place { return place{e.Seq, e.Position} }); err != nil {
+		if err := r.take(ctx, v, &p, events, scan, func(e *store.Event) place { return place{e.Seq, e.Position} }); err != nil {
 			return page{}, err
 		}
 	}
@@ -86,17 +128,21 @@ func (r *reads) forward(ctx context.Context, v *view, after, through int64, limi
 	return p, nil
 }
 
-// take adds the wanted ones of the events until the page is full; behind says which place is behind an event.
-func (p *page) take(v *view, events []store.Event, scan *scan, behind func(*store.Event) place) error {
-	for i := range events {
-		s, err := v.parse(&events[i])
-		if err != nil {
-			return err
-		}
+// take adds the wanted ones of the events to a page until it is full; behind says which place is behind an event.
+func (r *reads) take(ctx context.Context, v *view, p *page, events []store.Event, scan *scan, behind func(*store.Event) place) error {
+	list, err := v.parseAll(events)
+	if err != nil {
+		return err
+	}
+	wanted, err := r.wanted(ctx, v, list, scan.want)
+	if err != nil {
+		return err
+	}
+	for i, e := range list {
 		scan.seen++
-		p.end = behind(&events[i])
-		if scan.want == nil || scan.want(s.event) {
-			p.events = append(p.events, s)
+		p.end = behind(e.Event)
+		if wanted[i] {
+			p.events = append(p.events, e)
 		}
 		if !scan.goesOn(len(p.events)) {
 			return nil
@@ -108,10 +154,10 @@ func (p *page) take(v *view, events []store.Event, scan *scan, behind func(*stor
 // scan is how far the search for a page's events has come.
 type scan struct {
 	limit, seen int
-	want        matcher
+	want        *matcher
 }
 
-func newScan(limit int, want matcher) *scan { return &scan{limit: limit, want: want} }
+func newScan(limit int, want *matcher) *scan { return &scan{limit: limit, want: want} }
 
 // goesOn reports whether more events are needed, having found some.
 func (s *scan) goesOn(found int) bool { return found < s.limit && s.seen < maxScan }

@@ -20,6 +20,15 @@ const (
 // relation is content.m.relates_to: how an event relates to another one.
 type relation struct{ relType, eventID string }
 
+// maxRelation bounds relation types, like event ids, in bytes.
+const maxRelation = 255
+
+// stored reports whether the relation is one that is looked up: both of its parts are there and of a size that ids have.
+func (r relation) stored() bool {
+	return r.relType != "" && r.eventID != "" && len(r.relType) <= maxRelation && len(r.eventID) <= maxRelation &&
+		isText(r.relType) && isText(r.eventID)
+}
+
 func relationOf(e *event.Event) relation {
 	raw := e.ContentValue("m.relates_to")
 	if raw == nil {

@@ -177,6 +177,9 @@ func (w *working) prune(ctx context.Context, t target, redaction *event.Event) e
 	} else {
 		t.meta.RedactedBecause = because
 		w.statements = append(w.statements, store.Redact(string(t.event.ID()), pruned, w.base.stream.ID))
+		if rel := relationOf(t.event); rel.stored() {
+			w.statements = append(w.statements, store.Unrelate(w.base.stream.ID, rel.eventID, t.seq))
+		}
 		if err := w.changeMeta(t.seq, t.meta); err != nil {
 			return err
 		}

@@ -82,6 +82,8 @@ func callAll(t *testing.T, r *store.Reader) {
 	none(err)
 	_, err = r.Latest(ctx, []store.LatestKey{{Stream: 1, Key: "k"}})
 	none(err)
+	_, err = r.Related(ctx, 1, 9, []string{"$e"}, []string{"m.thread"}, nil)
+	none(err)
 	_, err = r.Streams(ctx, rooms)
 	none(err)
 }

@@ -25,6 +25,7 @@ const (
 	tableExtremity
 	tableMembership
 	tableAlias
+	tableRelation
 )
 
 // Schema declares the room log with as many shards where it does not exist yet.
@@ -57,6 +58,9 @@ func Schema(shards int) eventlog.Schema {
 					col("user_id", t), col("room", i), col("membership", t), col("event_id", t), col("seq", i),
 					col("sender", t), col("forgotten", i),
 				}},
+			tableRelation: {Name: "event_relation", Key: []string{"room", "target", "seq"}, Columns: []eventlog.Column{
+				col("room", i), col("target", t), col("seq", i), col("rel_type", t), col("sender", t),
+			}},
 			tableAlias: {Name: "room_alias", Key: []string{"alias"}, Columns: []eventlog.Column{
 				col("alias", t), col("room", i), col("creator", t), col("created_ms", i),
 			}},

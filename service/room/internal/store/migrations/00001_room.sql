@@ -69,6 +69,16 @@ CREATE TABLE membership (
 );
 CREATE INDEX membership_room ON membership (room, membership, seq, user_id);
 
+-- How events relate to others, until they are redacted: content.m.relates_to of the event seq.
+CREATE TABLE event_relation (
+    room     BIGINT NOT NULL,
+    target   TEXT COLLATE "C" NOT NULL,
+    seq      BIGINT NOT NULL,
+    rel_type TEXT COLLATE "C" NOT NULL,
+    sender   TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (room, target, seq)
+);
+
 CREATE TABLE room_alias (
     alias      TEXT COLLATE "C" PRIMARY KEY,
     room       BIGINT NOT NULL,
@@ -79,6 +89,7 @@ CREATE INDEX room_alias_room ON room_alias (room);
 
 -- +goose Down
 DROP TABLE room_alias;
+DROP TABLE event_relation;
 DROP TABLE membership;
 DROP TABLE room_extremity;
 DROP TABLE state_current;
