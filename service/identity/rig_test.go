@@ -47,7 +47,7 @@ func onBoth(t *testing.T, configure func(*identity.Config), test func(t *testing
 }
 
 // onSQLite runs a test of what has nothing to do with the database.
-func onSQLite(t *testing.T, configure func(*identity.Config)) *rig {
+func onSQLite(t testing.TB, configure func(*identity.Config)) *rig {
 	return newRig(t, databases["sqlite"](t), configure)
 }
 
