@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	identitypb "hongyan/api/identity"
 	"hongyan/platform/rpc"
 )
 
@@ -56,12 +57,27 @@ func (s *adminSocket) run(ctx context.Context) error {
 	return nil
 }
 
+// Admin is a connection to the administration of a running server.
+type Admin struct {
+	identitypb.AdminClient
+	conn *grpc.ClientConn
+}
+
+// Close ends the connection.
+func (a *Admin) Close() error { return a.conn.Close() }
+
 // DialAdmin connects to the server that runs on a data directory.
-func DialAdmin(dataDir string) (*grpc.ClientConn, error) {
+func DialAdmin(dataDir string) (*Admin, error) {
 	path := filepath.Join(dataDir, AdminSocket)
 	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("no server runs on the data directory %s (%s is missing): start it with \"hongyan serve\", "+
 			"or name its directory with --data-dir", dataDir, path)
 	}
-	return rpc.Dial("unix:" + path)
+	conn, err := rpc.Dial("unix:" + path)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the server on %s: %w", path, err)
+	}
+	// Conns makes errors what they were on the server's side.
+	conns := rpc.NewFixed(map[string][]grpc.ClientConnInterface{"admin": {conn}}, rpc.Options{})
+	return &Admin{AdminClient: identitypb.NewAdminClient(conns.Conn("admin")), conn: conn}, nil
 }

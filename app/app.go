@@ -125,18 +125,34 @@ func (a *App) Run(ctx context.Context) (err error) {
 	err = a.serve(ctx, running)
 	limit := time.AfterFunc(a.cfg.DrainTimeout, endDrain)
 	defer limit.Stop()
-	var answered sync.WaitGroup
-	for _, u := range a.b.units {
-		if u.drain != nil {
-			answered.Go(func() { u.drain(drain) })
-		}
-	}
+	drained := a.answerParked(drain)
 	err = errors.Join(err, running.stop())
-	answered.Wait()
+	drained()
 	for _, server := range a.b.servers {
 		err = errors.Join(err, server.Close(drain))
 	}
 	return err
+}
+
+// answerParked has parked polls answered, and returns a function that waits until they are. The doors close at the same
+// time: whoever is answered finds another instance.
+func (a *App) answerParked(drain context.Context) (wait func()) {
+	spread, cancel := context.WithTimeout(drain, a.cfg.DrainSpread)
+	var answered sync.WaitGroup
+	for _, u := range a.b.units {
+		if u.drain == nil {
+			continue
+		}
+		answered.Go(func() {
+			if err := u.drain(spread); err != nil {
+				logx.Infof("%s: %v", u.name, err)
+			}
+		})
+	}
+	return func() {
+		answered.Wait()
+		cancel()
+	}
 }
 
 // start starts the services and, when they run, opens the doors: the public one last.

@@ -14,6 +14,7 @@ import (
 	"hongyan/service/gateway"
 	"hongyan/service/identity"
 	"hongyan/service/room"
+	"hongyan/service/sync"
 )
 
 // Config is everything that can be set. Each value has a default that needs no thought.
@@ -32,10 +33,12 @@ type Config struct {
 	Database     DatabaseURL            `yaml:"database"`
 	Databases    map[string]DatabaseURL `yaml:"databases"`
 	DrainTimeout time.Duration          `yaml:"drain_timeout"`
+	DrainSpread  time.Duration          `yaml:"drain_spread"`
 	Log          obs.LogConfig          `yaml:"log"`
 	Gateway      gateway.Config         `yaml:"gateway"`
 	Identity     identity.Config        `yaml:"identity"`
 	Room         room.Config            `yaml:"room"`
+	Sync         sync.Config            `yaml:"sync"`
 }
 
 // Default is the configuration of `hongyan serve` without anything.
@@ -47,10 +50,12 @@ func Default() Config {
 		Target:       []string{targetAll},
 		RateLimits:   true,
 		DrainTimeout: 20 * time.Second,
+		DrainSpread:  500 * time.Millisecond,
 		Log:          obs.DefaultLogConfig(),
 		Gateway:      gateway.Default(),
 		Identity:     identity.Default(),
 		Room:         room.Default(),
+		Sync:         sync.Default(),
 	}
 }
 
@@ -111,8 +116,8 @@ func (c Config) Validate() error {
 	if !slices.Contains(modes, c.Registration) {
 		return fmt.Errorf("registration %q: want open, token or closed%s", c.Registration, didYouMean(c.Registration, modes))
 	}
-	if c.DrainTimeout < 0 {
-		return fmt.Errorf("drain_timeout %s: want 0 or more", c.DrainTimeout)
+	if c.DrainTimeout < 0 || c.DrainSpread < 0 {
+		return errors.New("drain_timeout and drain_spread: want 0 or more")
 	}
 	if _, err := resolveTargets(c.Target); err != nil {
 		return err
@@ -125,6 +130,7 @@ func (c Config) Validate() error {
 		inSection("gateway", c.Gateway.Validate()),
 		inSection("identity", c.Identity.Validate()),
 		inSection("room", c.Room.Validate()),
+		inSection("sync", c.Sync.Validate()),
 	)
 }
 

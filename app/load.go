@@ -123,6 +123,14 @@ func keysOf(cfg *Config) keys {
 	return k
 }
 
+// didYouMean suggests a key: one that was only put into the wrong section, else the most similar one.
+func (k keys) didYouMean(key, name string) string {
+	if slices.Contains(k.leaves, name) {
+		key = name
+	}
+	return didYouMean(key, append(slices.Clone(k.leaves), k.sections...))
+}
+
 func checkKeys(node *yaml.Node, prefix string, known keys) error {
 	if node.Kind != yaml.MappingNode {
 		return fmt.Errorf("line %d: want key: value lines below %q", node.Line, strings.TrimSuffix(prefix, "."))
@@ -139,8 +147,7 @@ func checkKeys(node *yaml.Node, prefix string, known keys) error {
 				return err
 			}
 		case !slices.Contains(known.leaves, key):
-			candidates := append(slices.Clone(known.leaves), known.sections...)
-			return fmt.Errorf("line %d: unknown key %q%s", name.Line, key, didYouMean(key, candidates))
+			return fmt.Errorf("line %d: unknown key %q%s", name.Line, key, known.didYouMean(key, name.Value))
 		}
 	}
 	return nil

@@ -88,6 +88,10 @@ func (s Setting) Set(text string) error {
 	case s.value.Kind() == reflect.Map:
 		return s.setMap(text)
 	}
+	if text == "" && s.value.Kind() == reflect.Slice {
+		s.value.SetZero()
+		return nil
+	}
 	if err := yaml.Unmarshal([]byte(text), s.value.Addr().Interface()); err != nil || text == "" {
 		return fmt.Errorf("%q is no %s", text, s.Kind())
 	}

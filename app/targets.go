@@ -12,12 +12,14 @@ import (
 	gatewaypb "hongyan/api/gateway"
 	identitypb "hongyan/api/identity"
 	logpb "hongyan/api/log"
+	roompb "hongyan/api/room"
 	"hongyan/matrix/event"
 	"hongyan/platform/httpx"
 	"hongyan/platform/rpc"
 	"hongyan/service/gateway"
 	"hongyan/service/identity"
 	"hongyan/service/room"
+	"hongyan/service/sync"
 )
 
 // targetAll is every service.
@@ -40,8 +42,9 @@ func targets() []target {
 	return []target{
 		{name: "identity", database: true, routes: identity.Routes, build: buildIdentity},
 		{name: "room", database: true, routes: room.Routes, needs: []string{"identity"}, build: buildRoom},
-		{name: "gateway", routes: gateway.Routes, needs: []string{"identity", "room"}, build: buildGateway},
-		{name: targetAll, needs: []string{"gateway", "identity", "room"}},
+		{name: "sync", database: true, routes: sync.Routes, needs: []string{"room"}, build: buildSync},
+		{name: "gateway", routes: gateway.Routes, needs: []string{"identity", "room", "sync"}, build: buildGateway},
+		{name: targetAll, needs: []string{"gateway", "identity", "room", "sync"}},
 	}
 }
 
@@ -126,8 +129,8 @@ type unit struct {
 	admin func(grpc.ServiceRegistrar)
 	// handler serves the target's routes; nil where they are served otherwise.
 	handler http.Handler
-	// drain answers what waits, before its context ends; nil where nothing does.
-	drain func(context.Context)
+	// drain answers what waits, spread over the time until its context ends; nil where nothing does.
+	drain func(context.Context) error
 	// edge takes what comes from outside; nil for all but the gateway.
 	edge http.Handler
 }
@@ -174,6 +177,25 @@ func buildRoom(ctx context.Context, b *builder) (*unit, error) {
 		return nil, err
 	}
 	return &unit{name: "room", run: s.Run, register: s.Register, handler: s.Handler()}, nil
+}
+
+func buildSync(ctx context.Context, b *builder) (*unit, error) {
+	db, err := b.openDatabase(ctx, "sync")
+	if err != nil {
+		return nil, err
+	}
+	s, err := sync.New(b.cfg.Sync, sync.Deps{
+		DB: db, Bus: b.bus, Clock: b.clock,
+		Room:    roompb.NewRoomClient(b.conns.Conn("room")),
+		RoomLog: logpb.NewLogClient(b.conns.Conn("room")),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Prepare(ctx); err != nil {
+		return nil, err
+	}
+	return &unit{name: "sync", run: s.Run, register: s.Register, handler: s.Handler(), drain: s.Drain}, nil
 }
 
 func buildGateway(_ context.Context, b *builder) (*unit, error) {

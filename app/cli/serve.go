@@ -33,6 +33,7 @@ Each setting is a key of the file that --config names, a flag, and an environmen
 		if err := obs.Setup(cfg.Log, cmd.ErrOrStderr()); err != nil {
 			return err
 		}
+		syscall.Umask(0o077) // databases and keys are nobody else's
 		// The first signal stops with a drain, the second at once.
 		ctx, restore := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 		defer restore()

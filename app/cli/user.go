@@ -36,12 +36,12 @@ func withAdmin(cmd *cobra.Command, run adminRun) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		conn, err := app.DialAdmin(cfg.DataDir)
+		admin, err := app.DialAdmin(cfg.DataDir)
 		if err != nil {
 			return err
 		}
-		defer func() { _ = conn.Close() }()
-		return run(cmd.Context(), cmd, identitypb.NewAdminClient(conn), args)
+		defer func() { _ = admin.Close() }() // everything was answered
+		return run(cmd.Context(), cmd, admin, args)
 	}
 	return cmd
 }

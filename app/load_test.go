@@ -1,0 +1,257 @@
+package app_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"hongyan/app"
+)
+
+func writeFile(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "hongyan.yaml")
+	require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
+	return name
+}
+
+func TestNothingNeedsToBeConfigured(t *testing.T) {
+	cfg, err := app.Load(app.Source{})
+	require.NoError(t, err)
+	require.Equal(t, "localhost", cfg.ServerName)
+	require.Equal(t, "./data", cfg.DataDir)
+	require.Equal(t, "localhost:8008", cfg.Listen)
+	require.Equal(t, "open", cfg.Registration)
+	require.Equal(t, "open", cfg.Identity.Registration)
+	require.Equal(t, "http://localhost:8008", cfg.Gateway.PublicURL)
+	require.True(t, cfg.RateLimits)
+}
+
+func TestFlagsBeatTheEnvironmentWhichBeatsTheFile(t *testing.T) {
+	file := writeFile(t, "server_name: file.example\nlisten: :1\nlog:\n  level: error\ngateway:\n  trusted_proxies: [10.0.0.0/8]\n")
+	src := app.Source{
+		File:    file,
+		Environ: []string{"HONGYAN_LISTEN=:2", "HONGYAN_LOG_LEVEL=debug", "PATH=/bin", "HONGYAN_RATE_LIMITS=off", "HONGYAN_CONFIG=x"},
+		Flags:   map[string]string{"listen": ":3", "drain-timeout": "7s", "gateway-limits-account-room-per-second": "0.25"},
+	}
+	cfg, err := app.Load(src)
+	require.NoError(t, err)
+	require.Equal(t, "file.example", cfg.ServerName)
+	require.Equal(t, ":3", cfg.Listen)
+	require.Equal(t, "debug", cfg.Log.Level)
+	require.Equal(t, 7*time.Second, cfg.DrainTimeout)
+	require.InDelta(t, 0.25, cfg.Gateway.Limits.Account.Room.PerSecond, 0)
+	require.Equal(t, []string{"10.0.0.0/8"}, cfg.Gateway.TrustedProxies)
+	require.False(t, cfg.RateLimits)
+}
+
+func TestEverySettingHasAFlagAnEnvironmentVariableAndAUsage(t *testing.T) {
+	flags, envs := map[string]bool{}, map[string]bool{}
+	for _, s := range app.Settings() {
+		require.NotEmpty(t, s.Usage, s.Key)
+		require.False(t, flags[s.Flag], s.Flag)
+		require.False(t, envs[s.Env], s.Env)
+		flags[s.Flag], envs[s.Env] = true, true
+	}
+	for _, flag := range []string{
+		"data-dir", "listen", "server-name", "target", "registration", "registration-shared-secret", "rate-limits", "log-level",
+	} {
+		require.True(t, flags[flag], flag)
+	}
+	require.True(t, envs["HONGYAN_REGISTRATION_SHARED_SECRET"])
+}
+
+func TestUsagesAreOfSettings(t *testing.T) {
+	require.Empty(t, app.StaleUsages())
+}
+
+// TestEverySettingCanBeSet writes each default back, by each of the three ways.
+func TestEverySettingCanBeSet(t *testing.T) {
+	want, err := app.Load(app.Source{})
+	require.NoError(t, err)
+	src := app.Source{Flags: map[string]string{}}
+	for _, s := range app.Settings() {
+		switch s.Key { // these have defaults that follow from others
+		case "registration", "gateway.public_url":
+			continue
+		}
+		src.Flags[s.Flag] = s.String()
+		src.Environ = append(src.Environ, s.Env+"="+s.String())
+	}
+	got, err := app.Load(app.Source{Flags: src.Flags})
+	require.NoError(t, err)
+	wantText, err := want.YAML()
+	require.NoError(t, err)
+	gotText, err := got.YAML()
+	require.NoError(t, err)
+	require.Equal(t, string(wantText), string(gotText))
+	got, err = app.Load(app.Source{Environ: src.Environ})
+	require.NoError(t, err)
+	gotText, err = got.YAML()
+	require.NoError(t, err)
+	require.Equal(t, string(wantText), string(gotText))
+	again, err := app.Load(app.Source{File: writeFile(t, string(wantText))})
+	require.NoError(t, err, "what is printed can be read")
+	gotText, err = again.YAML()
+	require.NoError(t, err)
+	require.Equal(t, string(wantText), string(gotText))
+}
+
+func TestMistakes(t *testing.T) {
+	tests := []struct {
+		name, file string
+		flags      map[string]string
+		want       string
+	}{
+		{"an unknown key", "regstration: open\n", nil, `line 1: unknown key "regstration": did you mean "registration"?`},
+		{"a flag's name in the file", "log_level: debug\n", nil, `did you mean "log.level"?`},
+		{"a nested key", "gateway:\n  limits:\n    acount: {}\n", nil, `line 3: unknown key "gateway.limits.acount": did you mean "gateway.limits.account"?`},
+		{"a key like none", "qqqqqqqq: 1\n", nil, `unknown key "qqqqqqqq"`},
+		{"a key within a list", "identity:\n  terms:\n  - {id: a, version: b, langages: {}}\n", nil, "langages"},
+		{"a hoisted key", "identity:\n  registration: open\n", nil, `did you mean "registration"?`},
+		{"a key twice", "listen: :1\nlisten: :2\n", nil, "already defined"},
+		{"no mapping", "gateway: 3\n", nil, `want key: value lines below "gateway"`},
+		{"no YAML", "a: [\n", nil, "yaml"},
+		{"two documents", "listen: :1\n---\nlisten: :2\n", nil, "one YAML document"},
+		{"a wrong type", "drain_timeout: soon\n", nil, "soon"},
+		{"a wrong flag", "", map[string]string{"drain-timeout": "soon"}, `--drain-timeout: "soon" is no duration`},
+		{"a wrong word", "registration: opne\n", nil, `registration "opne": want open, token or closed: did you mean "open"?`},
+		{"a wrong address", "listen: nowhere\n", nil, `listen "nowhere": want host:port`},
+		{"a wrong admin address", "admin_listen: nowhere\n", nil, `admin_listen "nowhere"`},
+		{"a wrong server name", "server_name: \"a b\"\n", nil, `server_name "a b"`},
+		{"no data directory", "data_dir: \"\"\n", nil, "data_dir"},
+		{"an unknown target", "target: [gatway]\n", nil, `target "gatway": no such target: did you mean "gateway"?`},
+		{"services apart", "target: [gateway]\n", nil, "would be missing"},
+		{"half a certificate", "gateway: {tls_cert: a.pem}\n", nil, "want both or none"},
+		{"a service's own check", "gateway: {auth: {cache_for: 3s}}\n", nil, "gateway: auth: cache_for 3s: want 0 to 2s"},
+		{"another check", "room: {default_version: \"99\"}\n", nil, "room: default_version"},
+		{"no database URL", "database: mysql://x\n", nil, "want postgres://"},
+		{"a database of nobody", "databases: {rooom: \"sqlite:x\"}\n", nil, `"rooom" has no database: did you mean "room"?`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := app.Load(app.Source{File: writeFile(t, tt.file), Flags: tt.flags})
+			require.ErrorContains(t, err, tt.want)
+		})
+	}
+	_, err := app.Load(app.Source{File: "/nowhere.yaml"})
+	require.ErrorContains(t, err, "/nowhere.yaml")
+}
+
+func TestUnknownEnvironmentVariablesAreTold(t *testing.T) {
+	var warnings []string
+	_, err := app.Load(app.Source{
+		Environ: []string{"HONGYAN_LISTN=:1", "HONGYAN_SERVICE_HOST=10.0.0.1"},
+		Warn:    func(s string) { warnings = append(warnings, s) },
+	})
+	require.NoError(t, err)
+	require.Len(t, warnings, 2)
+	require.Equal(t, `unknown environment variable HONGYAN_LISTN: did you mean "HONGYAN_LISTEN"?`, warnings[0])
+}
+
+func TestRegistrationIsOpenOnlyOnLoopbackUnlessSaid(t *testing.T) {
+	tests := []struct{ listen, said, want string }{
+		{"localhost:8008", "", "open"},
+		{"127.0.0.1:8008", "", "open"},
+		{"127.1.2.3:8008", "", "open"},
+		{"[::1]:8008", "", "open"},
+		{":8008", "", "closed"},
+		{"0.0.0.0:8008", "", "closed"},
+		{"192.168.1.1:8008", "", "closed"},
+		{"chat.example.org:8008", "", "closed"},
+		{":8008", "open", "open"},
+		{"localhost:8008", "token", "token"},
+		{"localhost:8008", "closed", "closed"},
+	}
+	for _, tt := range tests {
+		flags := map[string]string{"listen": tt.listen}
+		if tt.said != "" {
+			flags["registration"] = tt.said
+		}
+		cfg, err := app.Load(app.Source{Flags: flags})
+		require.NoError(t, err)
+		require.Equal(t, tt.want, cfg.Registration, tt.listen)
+		require.Equal(t, tt.want, cfg.Identity.Registration)
+	}
+}
+
+func TestPublicURL(t *testing.T) {
+	tests := []struct {
+		flags map[string]string
+		want  string
+	}{
+		{map[string]string{"listen": "127.0.0.1:80"}, "http://127.0.0.1:80"},
+		{map[string]string{"listen": ":8008", "server-name": "chat.example.org"}, "https://chat.example.org"},
+		{map[string]string{"gateway-public-url": "https://m.example.org/"}, "https://m.example.org"},
+	}
+	for _, tt := range tests {
+		cfg, err := app.Load(app.Source{Flags: tt.flags})
+		require.NoError(t, err)
+		require.Equal(t, tt.want, cfg.Gateway.PublicURL)
+	}
+}
+
+func TestSecretsAreNotPrinted(t *testing.T) {
+	cfg, err := app.Load(app.Source{Flags: map[string]string{
+		"registration-shared-secret":   "hush-1",
+		"identity-registration-tokens": "hush-2,hush-3",
+		"database":                     "postgres://me:hush-4@db/hongyan?sslmode=disable",
+		"databases":                    "room=postgres://me:hush-5@db/room",
+	}})
+	require.NoError(t, err)
+	require.Equal(t, "hush-1", cfg.Identity.RegistrationSharedSecret.Reveal())
+	text, err := cfg.YAML()
+	require.NoError(t, err)
+	require.NotContains(t, string(text), "hush")
+	require.Contains(t, string(text), "postgres://me:xxxxx@db/hongyan")
+}
+
+func TestExampleConfiguration(t *testing.T) {
+	example := filepath.Join("..", "hongyan.example.yaml")
+	_, err := app.Load(app.Source{File: example})
+	require.NoError(t, err)
+	// What is commented out is right too.
+	raw, err := os.ReadFile(example)
+	require.NoError(t, err)
+	var lines []string
+	for line := range strings.Lines(string(raw)) {
+		lines = append(lines, strings.Replace(line, "#:", "", 1))
+	}
+	_, err = app.Load(app.Source{File: writeFile(t, strings.Join(lines, ""))})
+	require.NoError(t, err)
+}
+
+var update = flag.Bool("update", false, "write the table of docs/configuration.md anew")
+
+// TestTheDocumentationNamesEverySetting compares the table of docs/configuration.md with the settings.
+func TestTheDocumentationNamesEverySetting(t *testing.T) {
+	name := filepath.Join("..", "docs", "configuration.md")
+	raw, err := os.ReadFile(name)
+	require.NoError(t, err)
+	const begin, end = "<!-- settings -->\n", "<!-- end -->"
+	head, rest, ok := strings.Cut(string(raw), begin)
+	require.True(t, ok)
+	_, tail, ok := strings.Cut(rest, end)
+	require.True(t, ok)
+	var table strings.Builder
+	table.WriteString("| key | default | what it is for |\n| --- | --- | --- |\n")
+	for _, s := range app.Settings() {
+		value := s.String()
+		if value != "" {
+			value = "`" + value + "`"
+		}
+		fmt.Fprintf(&table, "| `%s` | %s | %s |\n", s.Key, value, s.Usage)
+	}
+	want := head + begin + table.String() + end + tail
+	if *update {
+		require.NoError(t, os.WriteFile(name, []byte(want), 0o644))
+		return
+	}
+	require.Equal(t, want, string(raw), "go test ./app -run Documentation -update writes it anew")
+}
