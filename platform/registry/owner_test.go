@@ -63,28 +63,31 @@ func TestAssignGolden(t *testing.T) {
 	require.Nil(t, registry.Assign(nil, 8))
 }
 
-// When an instance comes or goes, little moves besides its own share. Without caps nothing would; with them the fair
-// share of all changes too (of 64, 12 instances have at most 6 and 13 have at most 5).
+// When an instance comes or goes, at most twice as many shards move as the fair shares before and after ask for. (Without caps
+// only the newcomer's would; with them everybody's fair share changes: of 64, 15 instances have at most 5, and 16 have
+// just 4.)
 func TestAssignMovesLittle(t *testing.T) {
-	for n := 1; n <= 16; n++ {
+	for n := 1; n <= 20; n++ {
 		var moved, needed int
-		const rounds = 200
-		for round := range rounds {
+		for round := range 200 {
 			var ids []string
 			for i := range n + 1 {
 				ids = append(ids, fmt.Sprintf("instance-%d-%d", round, i))
 			}
 			before, after := owners(ids[:n], shards), owners(ids, shards)
+			surplus := map[string]int{}
 			for s := range shards {
+				surplus[before[s]]++
+				surplus[after[s]]--
 				if before[s] != after[s] {
 					moved++
 				}
-				if after[s] == ids[n] {
-					needed++ // the newcomer's share; when it leaves again, the same move back
-				}
+			}
+			for _, more := range surplus {
+				needed += max(more, 0) // these must leave
 			}
 		}
-		require.LessOrEqual(t, float64(moved), 2.5*float64(needed), "%d to %d instances", n, n+1)
+		require.LessOrEqual(t, float64(moved), 2*float64(needed), "%d to %d instances", n, n+1)
 	}
 }
 

@@ -75,13 +75,14 @@ func Open(config Config, opts ...natsgo.Option) (*Bus, error) {
 		// Wake-ups that are late are worth nothing: do not keep them for the time after.
 		natsgo.ReconnectBufSize(-1),
 		natsgo.PingInterval(2 * time.Second), natsgo.MaxPingsOutstanding(2), natsgo.Timeout(2 * time.Second),
-		natsgo.Token(config.Token.Reveal()),
+		natsgo.Token(config.Token.Reveal()), natsgo.IgnoreAuthErrorAbort(), // a token may be put right at the server
 		natsgo.ClosedHandler(func(*natsgo.Conn) { close(b.gone) }),
 		natsgo.DisconnectErrHandler(func(_ *natsgo.Conn, err error) {
 			if err != nil {
 				logx.Errorf("bus: lost nats: %v", err)
 			}
 		}),
+		natsgo.ReconnectHandler(func(*natsgo.Conn) { logx.Info("bus: nats is back") }),
 		natsgo.ErrorHandler(func(_ *natsgo.Conn, _ *natsgo.Subscription, err error) { logx.Errorf("bus: nats: %v", err) }),
 	}, opts...)
 	nc, err := natsgo.Connect(strings.Join(config.URLs, ","), opts...)
