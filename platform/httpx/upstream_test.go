@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -23,6 +24,7 @@ func TestNetworkConforms(t *testing.T) {
 		server.Config.Protocols = httpx.ServerProtocols()
 		server.Start()
 		transport := httpx.NewTransport()
+		transport.HTTP2.PingTimeout = 20 * time.Second // a busy machine is not a hung instance
 		t.Cleanup(server.Close)
 		t.Cleanup(transport.CloseIdleConnections)
 		base, err := url.Parse(server.URL)

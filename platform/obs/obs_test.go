@@ -188,6 +188,7 @@ func server() {
 	signal.Notify(signals, syscall.SIGTERM)
 	fmt.Println("ready")
 	<-signals
+	signal.Stop(signals) // as a server does, so that a second SIGTERM ends it at once
 	time.Sleep(7 * time.Second)
 	fmt.Println("drained")
 }

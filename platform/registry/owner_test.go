@@ -69,7 +69,7 @@ func TestAssignGolden(t *testing.T) {
 func TestAssignMovesLittle(t *testing.T) {
 	for n := 1; n <= 20; n++ {
 		var moved, needed int
-		for round := range 200 {
+		for round := range 50 {
 			var ids []string
 			for i := range n + 1 {
 				ids = append(ids, fmt.Sprintf("instance-%d-%d", round, i))

@@ -391,5 +391,8 @@ func manyAtOnce(t *testing.T, open Open) {
 	waiting.Wait() // all are served at the same time
 	close(release)
 	group.Wait()
-	require.Empty(t, failures)
+	close(failures)
+	for err := range failures {
+		require.NoError(t, err)
+	}
 }
