@@ -50,15 +50,25 @@ func Append(dst, raw []byte) ([]byte, error) {
 	return e.out, nil
 }
 
-// Check reports whether raw is acceptable JSON that need not be canonical: it is valid, in UTF-8
-// without lone surrogates, and nested no deeper than MaxDepth. Numbers may be of any size and kind.
-func Check(raw []byte) error {
+// Normalize is Canonicalize for JSON that is never signed: numbers may be of any size and kind, and
+// stay as they are written. As in canonical JSON, keys are sorted and the last of equal ones wins.
+func Normalize(raw []byte) ([]byte, error) {
 	if err := checkSize(len(raw)); err != nil {
-		return err
+		return nil, err
 	}
 	var members [24]member
 	e := encoder{in: raw, out: make([]byte, 0, len(raw)), members: members[:0], anyNumber: true}
-	return e.document()
+	if err := e.document(); err != nil {
+		return nil, err
+	}
+	return e.out, nil
+}
+
+// Check reports whether raw is acceptable JSON that need not be canonical: it is valid, in UTF-8
+// without lone surrogates, and nested no deeper than MaxDepth. Numbers may be of any size and kind.
+func Check(raw []byte) error {
+	_, err := Normalize(raw)
+	return err
 }
 
 // IsCanonical tells whether raw already is what Canonicalize returns.

@@ -110,6 +110,14 @@ func TestCheckTakesAnyNumber(t *testing.T) {
 	require.Error(t, canonicaljson.Check([]byte(`[1.]`)))
 }
 
+func TestNormalize(t *testing.T) {
+	got, err := canonicaljson.Normalize([]byte(`{"b":1.50,"a":-0,"b":1E3}`))
+	require.NoError(t, err)
+	require.Equal(t, `{"a":-0,"b":1E3}`, string(got))
+	_, err = canonicaljson.Normalize([]byte(`{`))
+	require.Equal(t, matrix.CodeNotJSON, matrix.AsError(err).Code)
+}
+
 func TestCanonicalizeObject(t *testing.T) {
 	_, err := canonicaljson.CanonicalizeObject([]byte(`[]`))
 	require.Equal(t, matrix.CodeBadJSON, matrix.AsError(err).Code)

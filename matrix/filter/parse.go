@@ -1,8 +1,6 @@
 package filter
 
 import (
-	"bytes"
-
 	"hongyan/matrix"
 	"hongyan/matrix/canonicaljson"
 	"hongyan/matrix/internal/rawjson"
@@ -14,7 +12,8 @@ const MaxList = 500
 // Parse reads a filter. What is no JSON is M_NOT_JSON; a wrong shape, an invalid id, a negative
 // limit or a list that is too long is M_BAD_JSON.
 func Parse(raw []byte) (*Filter, error) {
-	if err := checkObject(raw); err != nil {
+	raw, err := object(raw)
+	if err != nil {
 		return nil, err
 	}
 	f := Default()
@@ -43,11 +42,12 @@ func Parse(raw []byte) (*Filter, error) {
 // ParseRoomEvents reads a RoomEventFilter by itself, as /messages, /context and search take it.
 // The errors are those of Parse.
 func ParseRoomEvents(raw []byte) (*RoomEventFilter, error) {
-	if err := checkObject(raw); err != nil {
+	raw, err := object(raw)
+	if err != nil {
 		return nil, err
 	}
 	d := decoder{}
-	f := d.roomEventFilter("filter", bytes.TrimLeft(raw, " \t\r\n"))
+	f := d.roomEventFilter("filter", raw)
 	if d.err != nil {
 		return nil, d.err
 	}
@@ -55,14 +55,16 @@ func ParseRoomEvents(raw []byte) (*RoomEventFilter, error) {
 	return &f, nil
 }
 
-func checkObject(raw []byte) error {
-	if err := canonicaljson.Check(raw); err != nil {
-		return err
+// object checks that raw is a JSON object and normalises it, so that each key stands there once.
+func object(raw []byte) ([]byte, error) {
+	raw, err := canonicaljson.Normalize(raw)
+	if err != nil {
+		return nil, err
 	}
-	if trimmed := bytes.TrimLeft(raw, " \t\r\n"); !rawjson.IsObject(trimmed) {
-		return matrix.Errorf(matrix.CodeBadJSON, "The filter is invalid: it must be an object.")
+	if !rawjson.IsObject(raw) {
+		return nil, matrix.Errorf(matrix.CodeBadJSON, "The filter is invalid: it must be an object.")
 	}
-	return nil
+	return raw, nil
 }
 
 func (f *Filter) prepare() {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"hongyan/matrix"
 	"hongyan/matrix/canonicaljson"
@@ -127,6 +128,8 @@ func checkRuleID(kind Kind, ruleID string) error {
 	switch {
 	case ruleID == "" || len(ruleID) > MaxRuleID:
 		return invalidRule("its id is empty or too long.")
+	case !utf8.ValidString(ruleID) || strings.IndexByte(ruleID, 0) >= 0:
+		return invalidRule("its id is not valid UTF-8, or has a NUL character.")
 	case isPredefined(ruleID):
 		return invalidRule("its id must not begin with a dot, which only predefined rules do.")
 	case strings.ContainsAny(ruleID, `/\`):
@@ -144,38 +147,39 @@ func checkRuleID(kind Kind, ruleID string) error {
 
 func parseRule(kind Kind, ruleID string, body []byte) (Rule, error) {
 	rule := Rule{RuleID: ruleID, Enabled: true}
-	if err := canonicaljson.Check(body); err != nil {
+	body, err := canonicaljson.Normalize(body)
+	if err != nil {
 		return rule, err
 	}
-	var fields struct {
-		Actions    json.RawMessage `json:"actions"`
-		Conditions json.RawMessage `json:"conditions"`
-		Pattern    *string         `json:"pattern"`
+	if !rawjson.IsObject(body) {
+		return rule, badRule("it must be an object.")
 	}
-	if err := json.Unmarshal(body, &fields); err != nil {
-		return rule, badRule("it must be an object, and its pattern a string.")
-	}
-	var err error
-	if rule.Actions, err = ParseActions(fields.Actions); err != nil {
+	if rule.Actions, err = ParseActions(rawjson.Get(body, "actions")); err != nil {
 		return rule, err
 	}
 	switch kind {
 	case Override, Underride:
-		rule.Conditions, err = parseConditions(fields.Conditions)
+		rule.Conditions, err = parseConditions(rawjson.Get(body, "conditions"))
 	case Content:
-		switch {
-		case fields.Pattern == nil:
-			err = matrix.NewError(matrix.CodeMissingParam, "The push rule is invalid: a content rule needs a pattern.")
-		case len(*fields.Pattern) > MaxPattern:
-			err = badRule("its pattern is too long.")
-		default:
-			rule.Pattern = *fields.Pattern
-		}
+		rule.Pattern, err = parsePattern(rawjson.Get(body, "pattern"))
 	}
 	return rule, err
 }
 
-func parseConditions(raw json.RawMessage) ([]json.RawMessage, error) {
+func parsePattern(raw []byte) (string, error) {
+	pattern, ok := rawjson.String(raw)
+	switch {
+	case raw == nil:
+		return "", matrix.NewError(matrix.CodeMissingParam, "The push rule is invalid: a content rule needs a pattern.")
+	case !ok:
+		return "", badRule("its pattern must be a string.")
+	case len(pattern) > MaxPattern:
+		return "", badRule("its pattern is too long.")
+	}
+	return pattern, nil
+}
+
+func parseConditions(raw []byte) ([]json.RawMessage, error) {
 	list := []json.RawMessage{}
 	if len(raw) == 0 || string(raw) == "null" {
 		return list, nil

@@ -32,6 +32,11 @@ const (
 	containsDisplayName
 	memberCount
 	senderMayNotify
+
+	// Those of predefined rules that depend on the user, so that the rules are compiled once for all.
+	matchesUser
+	containsUser
+	bodyHasUserName
 )
 
 func compileCondition(raw json.RawMessage) condition {
@@ -77,31 +82,44 @@ func compileCondition(raw json.RawMessage) condition {
 	return c
 }
 
-// holds checks the condition. displayName is the user's in the room.
-func (c *condition) holds(p *Prepared, displayName string) bool {
+// holds checks the condition for the user of the evaluator. displayName is theirs in the room.
+func (c *condition) holds(p *Prepared, e *Evaluator, displayName string) bool {
 	switch c.kind {
 	case matches:
 		v := p.value(c.slot, c.path)
-		return v.text && c.glob.matchAll(v.lower)
+		return v.isText && c.glob.matchAll(v.lower)
 	case matchesBody:
 		v := &p.values[slotBody]
-		return v.text && c.glob.matchWords(v.lower)
+		return v.isText && c.glob.matchWords(v.lower)
 	case isValue:
-		return bytes.Equal(p.value(c.slot, c.path).raw, c.value)
+		return bytes.Equal(p.value(c.slot, c.path).json(), c.value)
 	case containsValue:
-		for it := rawjson.Array(p.value(c.slot, c.path).raw); it.Next(); {
-			if bytes.Equal(it.Value, c.value) {
-				return true
-			}
-		}
-		return false
+		return hasElement(p.value(c.slot, c.path).raw, c.value)
 	case containsDisplayName:
 		v := &p.values[slotBody]
-		return displayName != "" && v.text && containsWord(v.lower, strings.ToLower(displayName))
+		return displayName != "" && v.isText && containsWord(v.lower, strings.ToLower(displayName))
 	case memberCount:
 		return c.count.holds(p.room.Members)
 	case senderMayNotify:
 		return p.room.SenderCanNotify != nil && p.room.SenderCanNotify(c.key)
+	case matchesUser:
+		v := p.value(c.slot, c.path)
+		return v.isText && v.lower == e.lower
+	case containsUser:
+		return hasElement(p.value(c.slot, c.path).raw, e.json)
+	case bodyHasUserName:
+		v := &p.values[slotBody]
+		return v.isText && e.name != "" && containsWord(v.lower, e.name)
+	}
+	return false
+}
+
+// hasElement tells whether a JSON array has an element.
+func hasElement(array, element []byte) bool {
+	for it := rawjson.Array(array); it.Next(); {
+		if bytes.Equal(it.Value, element) {
+			return true
+		}
 	}
 	return false
 }

@@ -10,6 +10,8 @@ import (
 // The ids of predefined rules that are treated in some special way.
 const (
 	RuleMaster              = ".m.rule.master"
+	ruleInviteForMe         = ".m.rule.invite_for_me"
+	ruleIsUserMention       = ".m.rule.is_user_mention"
 	ruleContainsDisplayName = ".m.rule.contains_display_name"
 	ruleRoomNotif           = ".m.rule.roomnotif"
 	ruleContainsUserName    = ".m.rule.contains_user_name"
@@ -30,10 +32,10 @@ func defaultOverride(user matrix.UserID) []Rule {
 	id := string(user)
 	return []Rule{
 		predefined(".m.rule.suppress_notices", conditions(match("content.msgtype", "m.notice"))),
-		predefined(".m.rule.invite_for_me", conditions(match("type", "m.room.member"),
+		predefined(ruleInviteForMe, conditions(match("type", "m.room.member"),
 			match("content.membership", "invite"), match("state_key", id)), notify, soundDefault),
 		predefined(".m.rule.member_event", conditions(match("type", "m.room.member"))),
-		predefined(".m.rule.is_user_mention", conditions(propertyContains(`content.m\.mentions.user_ids`, quote(id))),
+		predefined(ruleIsUserMention, conditions(propertyContains(`content.m\.mentions.user_ids`, quote(id))),
 			notify, soundDefault, highlight),
 		predefined(ruleContainsDisplayName, conditions(`{"kind":"contains_display_name"}`), notify, soundDefault, highlight),
 		predefined(".m.rule.is_room_mention", conditions(propertyIs(`content.m\.mentions.room`, "true"), mayNotifyRoom), notify, highlight),

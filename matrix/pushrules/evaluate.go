@@ -2,6 +2,7 @@ package pushrules
 
 import (
 	"strings"
+	"sync"
 
 	"hongyan/matrix"
 	"hongyan/matrix/internal/rawjson"
@@ -21,13 +22,23 @@ type Result struct {
 	Actions []Action
 }
 
-// Evaluator is a user's rules, ready to be evaluated. It does not change and may be shared.
+// Evaluator is a user's rules, ready to be evaluated. It does not change and may be shared. Of a
+// user who changed nothing it takes less than 300 bytes.
 type Evaluator struct {
-	user      matrix.UserID
-	before    []compiled // override and content
-	rooms     map[matrix.RoomID]*compiled
-	senders   map[matrix.UserID]*compiled
-	underride []compiled
+	user  matrix.UserID
+	lower string // the user id in lower case
+	json  []byte // the user id as JSON
+	name  string // the local part in lower case
+
+	own        ruleLists
+	rooms      map[matrix.RoomID]*compiled
+	senders    map[matrix.UserID]*compiled
+	predefined *ruleLists
+}
+
+// ruleLists are enabled rules of the kinds that are tried one after the other.
+type ruleLists struct {
+	master, override, content, underride []compiled
 }
 
 // compiled is an enabled rule.
@@ -39,19 +50,36 @@ type compiled struct {
 
 // Compile prepares the enabled rules of a user.
 func (r Rules) Compile(user matrix.UserID) *Evaluator {
-	all := r.Ruleset(user)
-	e := &Evaluator{user: user}
-	e.before = appendCompiled(e.before, all.Override, conditionsOf)
-	e.before = appendCompiled(e.before, all.Content, func(rule Rule) []condition {
-		return []condition{{kind: matchesBody, slot: slotBody, glob: newGlob(rule.Pattern)}}
-	})
-	e.underride = appendCompiled(nil, all.Underride, conditionsOf)
-	e.rooms = compileByID[matrix.RoomID](all.Room)
-	e.senders = compileByID[matrix.UserID](all.Sender)
+	e := &Evaluator{
+		user: user, lower: strings.ToLower(string(user)), json: []byte(quote(string(user))), name: strings.ToLower(user.Localpart()),
+		own: ruleLists{
+			override: compileAll(r.Override, conditionsOf), content: compileAll(r.Content, patternOf),
+			underride: compileAll(r.Underride, conditionsOf),
+		},
+		rooms: compileByID[matrix.RoomID](r.Room), senders: compileByID[matrix.UserID](r.Sender),
+		predefined: unchanged(),
+	}
+	if len(r.Changed) > 0 {
+		e.predefined = r.compilePredefined()
+	}
 	return e
 }
 
-func appendCompiled(list []compiled, rules []Rule, conditions func(Rule) []condition) []compiled {
+// unchanged are the predefined rules as they are for everybody who changed none.
+var unchanged = sync.OnceValue(Rules{}.compilePredefined)
+
+// compilePredefined prepares the predefined rules with a user's changes, for any user id.
+func (r Rules) compilePredefined() *ruleLists {
+	return &ruleLists{
+		master:    compileAll(r.changed([]Rule{defaultMaster()}), conditionsOf),
+		override:  compileAll(r.changed(defaultOverride("")), conditionsOf),
+		content:   compileAll(r.changed(defaultContent("")), patternOf),
+		underride: compileAll(r.changed(defaultUnderride()), conditionsOf),
+	}
+}
+
+func compileAll(rules []Rule, conditions func(Rule) []condition) []compiled {
+	var list []compiled
 	for _, rule := range rules {
 		if rule.Enabled {
 			list = append(list, compiled{
@@ -62,12 +90,29 @@ func appendCompiled(list []compiled, rules []Rule, conditions func(Rule) []condi
 	return list
 }
 
+// conditionsOf compiles the conditions of an override or underride rule.
 func conditionsOf(rule Rule) []condition {
 	list := make([]condition, len(rule.Conditions))
 	for i, raw := range rule.Conditions {
 		list[i] = compileCondition(raw)
 	}
+	if rule.Default {
+		switch last := len(list) - 1; rule.RuleID {
+		case ruleInviteForMe:
+			list[last].kind = matchesUser
+		case ruleIsUserMention:
+			list[last].kind = containsUser
+		}
+	}
 	return list
+}
+
+// patternOf compiles the condition that a content rule implies.
+func patternOf(rule Rule) []condition {
+	if rule.Default && rule.RuleID == ruleContainsUserName {
+		return []condition{{kind: bodyHasUserName, slot: slotBody}}
+	}
+	return []condition{{kind: matchesBody, slot: slotBody, glob: newGlob(rule.Pattern)}}
 }
 
 func compileByID[K ~string](rules []Rule) map[K]*compiled {
@@ -107,8 +152,11 @@ func (e *Evaluator) Evaluate(p *Prepared, displayName string) Result {
 	if p.event.Sender() == e.user {
 		return Result{}
 	}
-	if c := firstMatch(e.before, p, displayName); c != nil {
-		return c.result
+	pre := e.predefined
+	for _, rules := range [...][]compiled{pre.master, e.own.override, pre.override, e.own.content, pre.content} {
+		if c := e.firstMatch(rules, p, displayName); c != nil {
+			return c.result
+		}
 	}
 	if c, ok := e.rooms[p.event.RoomID()]; ok {
 		return c.result
@@ -116,27 +164,29 @@ func (e *Evaluator) Evaluate(p *Prepared, displayName string) Result {
 	if c, ok := e.senders[p.event.Sender()]; ok {
 		return c.result
 	}
-	if c := firstMatch(e.underride, p, displayName); c != nil {
-		return c.result
+	for _, rules := range [...][]compiled{e.own.underride, pre.underride} {
+		if c := e.firstMatch(rules, p, displayName); c != nil {
+			return c.result
+		}
 	}
 	return Result{}
 }
 
-func firstMatch(rules []compiled, p *Prepared, displayName string) *compiled {
+func (e *Evaluator) firstMatch(rules []compiled, p *Prepared, displayName string) *compiled {
 	for i := range rules {
-		if rules[i].matches(p, displayName) {
+		if e.matches(&rules[i], p, displayName) {
 			return &rules[i]
 		}
 	}
 	return nil
 }
 
-func (c *compiled) matches(p *Prepared, displayName string) bool {
+func (e *Evaluator) matches(c *compiled, p *Prepared, displayName string) bool {
 	if c.legacy && p.hasMentions {
 		return false
 	}
 	for i := range c.conditions {
-		if !c.conditions[i].holds(p, displayName) {
+		if !c.conditions[i].holds(p, e, displayName) {
 			return false
 		}
 	}

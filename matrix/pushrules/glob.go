@@ -27,12 +27,12 @@ func newGlob(pattern string) glob {
 	return g
 }
 
-// literal is a glob that matches s itself.
-func literal(s string) glob { return glob{parts: []part{{text: strings.ToLower(s)}}} }
-
 // matchAll tells whether the glob matches the whole of s.
 func (g *glob) matchAll(s string) bool {
-	first := g.parts[0]
+	first := &g.parts[0]
+	if len(g.parts) == 1 && !first.any {
+		return s == first.text
+	}
 	end := first.at(s, 0)
 	if len(g.parts) == 1 {
 		return end == len(s)

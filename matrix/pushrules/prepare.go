@@ -3,6 +3,7 @@ package pushrules
 import (
 	"strings"
 
+	"hongyan/matrix/canonicaljson"
 	"hongyan/matrix/event"
 	"hongyan/matrix/internal/rawjson"
 )
@@ -26,9 +27,18 @@ type Prepared struct {
 
 // value is a property of an event.
 type value struct {
-	raw   []byte // canonical JSON, nil if there is none
-	lower string // the text in lower case, of a string
-	text  bool   // the property is a string
+	raw    []byte // canonical JSON; nil if there is none, or only text
+	text   string // of a string
+	lower  string // the text in lower case
+	isText bool
+}
+
+// json is the value as canonical JSON, nil if there is none.
+func (v *value) json() []byte {
+	if v.raw == nil && v.isText {
+		return canonicaljson.AppendString(nil, v.text)
+	}
+	return v.raw
 }
 
 // slot is a property that is read once per event, as predefined rules look at it.
@@ -108,21 +118,23 @@ func Prepare(e *event.Event, room Circumstances) *Prepared {
 func (p *Prepared) Event() *event.Event { return p.event }
 
 // value reads a property. Of those without a slot, path names it.
-func (p *Prepared) value(s slot, path []string) value {
+func (p *Prepared) value(s slot, path []string) *value {
 	if s != slotNone {
-		return p.values[s]
+		return &p.values[s]
 	}
+	object := p.event.Content()
 	if path[0] == "content" {
-		return rawValue(rawjson.GetPath(p.event.Content(), path[1:]))
+		path = path[1:]
+	} else {
+		object = p.event.ClientJSON(true)
 	}
-	return rawValue(rawjson.GetPath(p.event.ClientJSON(true), path))
+	v := rawValue(rawjson.GetPath(object, path))
+	return &v
 }
 
-func textValue(s string) value {
-	return value{raw: []byte(quote(s)), lower: strings.ToLower(s), text: true}
-}
+func textValue(s string) value { return value{text: s, lower: strings.ToLower(s), isText: true} }
 
 func rawValue(raw []byte) value {
 	s, ok := rawjson.String(raw)
-	return value{raw: raw, lower: strings.ToLower(s), text: ok}
+	return value{raw: raw, text: s, lower: strings.ToLower(s), isText: ok}
 }

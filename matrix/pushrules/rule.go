@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"hongyan/matrix"
+	"hongyan/matrix/canonicaljson"
 	"hongyan/matrix/internal/rawjson"
 )
 
@@ -113,7 +114,7 @@ func (a *Action) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// ParseActions reads a list of actions. The historical dont_notify and coalesce are dropped. A
+// ParseActions reads a list of actions from valid JSON. The historical dont_notify and coalesce are dropped. A
 // wrong shape is M_BAD_JSON, an unknown action M_INVALID_PARAM.
 func ParseActions(raw []byte) ([]Action, error) {
 	if !rawjson.IsArray(raw) {
@@ -139,6 +140,31 @@ func ParseActions(raw []byte) ([]Action, error) {
 		}
 	}
 	return actions, nil
+}
+
+// ParseActionsBody reads the body of PUT …/actions. Its errors are those of ParseActions, and
+// M_NOT_JSON.
+func ParseActionsBody(body []byte) ([]Action, error) {
+	body, err := canonicaljson.Normalize(body)
+	if err != nil {
+		return nil, err
+	}
+	return ParseActions(rawjson.Get(body, "actions"))
+}
+
+// ParseEnabledBody reads the body of PUT …/enabled; M_NOT_JSON, or M_BAD_JSON without a boolean.
+func ParseEnabledBody(body []byte) (bool, error) {
+	body, err := canonicaljson.Normalize(body)
+	if err != nil {
+		return false, err
+	}
+	switch string(rawjson.Get(body, "enabled")) {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, badRule("enabled must be true or false.")
 }
 
 func badRule(why string) error {

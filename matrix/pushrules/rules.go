@@ -64,8 +64,8 @@ func (r Rules) Ruleset(user matrix.UserID) *Ruleset {
 	return &Ruleset{
 		Override:  slices.Concat(master, r.Override, r.changed(defaultOverride(user))),
 		Content:   slices.Concat(r.Content, r.changed(defaultContent(user))),
-		Room:      slices.Concat([]Rule{}, r.Room),
-		Sender:    slices.Concat([]Rule{}, r.Sender),
+		Room:      append([]Rule{}, r.Room...),
+		Sender:    append([]Rule{}, r.Sender...),
 		Underride: slices.Concat(r.Underride, r.changed(defaultUnderride())),
 	}
 }
