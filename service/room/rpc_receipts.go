@@ -49,7 +49,9 @@ func (r roomServer) Receipts(ctx context.Context, req *roompb.ReceiptsRequest) (
 	}
 	names := make([]string, 0, len(req.Rooms))
 	for _, room := range req.Rooms {
-		names = append(names, room.RoomId)
+		if isText(room.RoomId) {
+			names = append(names, room.RoomId)
+		}
 	}
 	streams, err := r.s.reads.store.Streams(ctx, names)
 	if err != nil {

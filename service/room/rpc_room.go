@@ -29,6 +29,20 @@ func tooMany(n int) error {
 	return matrix.Errorf(matrix.CodeInvalidParam, "%d rooms are more than the %d that one call may ask about.", n, maxAsked)
 }
 
+// asked returns the rooms to look for, of those that a call names: what is no text is replaced by what is no room.
+func asked(roomIDs []string) ([]string, error) {
+	if err := tooMany(len(roomIDs)); err != nil {
+		return nil, err
+	}
+	list := make([]string, len(roomIDs))
+	for i, id := range roomIDs {
+		if isText(id) {
+			list[i] = id
+		}
+	}
+	return list, nil
+}
+
 // errNoSuchRoom is the answer to a service that asks about a room which is not there.
 func errNoSuchRoom() error { return matrix.NewError(matrix.CodeNotFound, "There is no such room.") }
 
@@ -46,10 +60,11 @@ func (r roomServer) Membership(ctx context.Context, req *roompb.MembershipReques
 
 // Members lists who is joined to and invited into rooms.
 func (r roomServer) Members(ctx context.Context, req *roompb.MembersRequest) (*roompb.MembersResponse, error) {
-	if err := tooMany(len(req.RoomIds)); err != nil {
+	roomIDs, err := asked(req.RoomIds)
+	if err != nil {
 		return nil, err
 	}
-	rows, err := r.s.reads.store.Members(ctx, req.RoomIds)
+	rows, err := r.s.reads.store.Members(ctx, roomIDs)
 	if err != nil {
 		return nil, err
 	}

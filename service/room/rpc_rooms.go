@@ -9,7 +9,8 @@ import (
 
 // UserRooms lists the rooms of a user.
 func (r roomServer) UserRooms(ctx context.Context, req *roompb.UserRoomsRequest) (*roompb.UserRoomsResponse, error) {
-	if err := tooMany(len(req.RoomIds)); err != nil {
+	roomIDs, err := asked(req.RoomIds)
+	if err != nil {
 		return nil, err
 	}
 	// The heads are read first: whatever is at or before them is in the rooms.
@@ -17,7 +18,7 @@ func (r roomServer) UserRooms(ctx context.Context, req *roompb.UserRoomsRequest)
 	if err != nil {
 		return nil, err
 	}
-	rooms, err := r.s.reads.store.UserRooms(ctx, req.UserId, req.WithForgotten, req.RoomIds)
+	rooms, err := r.s.reads.store.UserRooms(ctx, req.UserId, req.WithForgotten, roomIDs)
 	if err != nil {
 		return nil, err
 	}

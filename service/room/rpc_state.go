@@ -79,10 +79,11 @@ func (r *reads) summary(ctx context.Context, v *view, at int64, userID string) (
 
 // StrippedState gives what a user who is invited or knocks may know of rooms.
 func (r roomServer) StrippedState(ctx context.Context, req *roompb.StrippedStateRequest) (*roompb.StrippedStateResponse, error) {
-	if err := tooMany(len(req.RoomIds)); err != nil {
+	roomIDs, err := asked(req.RoomIds)
+	if err != nil {
 		return nil, err
 	}
-	rows, err := r.s.reads.store.StrippedState(ctx, req.RoomIds, req.UserId)
+	rows, err := r.s.reads.store.StrippedState(ctx, roomIDs, req.UserId)
 	if err != nil {
 		return nil, err
 	}
