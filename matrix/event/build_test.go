@@ -1,12 +1,15 @@
 package event_test
 
 import (
+	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/matrix-org/gomatrixserverlib"
+	"github.com/matrix-org/gomatrixserverlib/spec"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -262,6 +265,24 @@ func BenchmarkBuild(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := event.Build(p, s); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkGomatrixserverlib builds the same event, for comparison.
+func BenchmarkGomatrixserverlib(b *testing.B) {
+	key := testKey(b)
+	private := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	p := proto(event.V12)
+	auth := []string{string(hash1), string(hash2), string(hash1)}
+	b.ReportAllocs()
+	for b.Loop() {
+		eb := gomatrixserverlib.MustGetRoomVersion(gomatrixserverlib.RoomVersionV12).NewEventBuilderFromProtoEvent(&gomatrixserverlib.ProtoEvent{
+			SenderID: string(p.Sender), RoomID: string(p.RoomID), Type: p.Type, PrevEvents: []string{string(hash1)}, AuthEvents: auth,
+			Depth: p.Depth, Content: p.Content,
+		})
+		if _, err := eb.Build(time.UnixMilli(p.OriginServerTS), spec.ServerName(server), gomatrixserverlib.KeyID(key.ID()), private); err != nil {
 			b.Fatal(err)
 		}
 	}
