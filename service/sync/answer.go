@@ -129,11 +129,10 @@ func (a *answer) nextBatch() synctoken.Token {
 	return t
 }
 
-// prevBatch is a place in a room as a token.
-func (a *answer) prevBatch(shard int, seq int64) string {
-	t := synctoken.Token{RoomEpoch: a.token.RoomEpoch, SyncEpoch: a.token.SyncEpoch, Millis: a.token.Millis}
-	t.Rooms = []synctoken.ShardPosition{{Shard: shard, Position: a.cut.Rooms[shard]}}
-	t.Point = &synctoken.Point{Seq: seq}
+// prevBatch is the place before a part's timeline as a token: the same for every reader, whenever it is made.
+func (a *answer) prevBatch(p *part) string {
+	t := synctoken.Token{RoomEpoch: a.token.RoomEpoch, Point: &synctoken.Point{Seq: p.startSeq}}
+	t.Rooms = []synctoken.ShardPosition{{Shard: p.shard, Position: p.startPosition}}
 	return t.String()
 }
 

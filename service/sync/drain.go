@@ -96,3 +96,10 @@ func (d *drain) delay(userID string) time.Duration {
 	}
 	return time.Duration(float64(left) * float64(h.Sum32()) / float64(1<<32))
 }
+
+// Parked is how many polls wait for news.
+func (s *Service) Parked() int {
+	s.drain.mu.Lock()
+	defer s.drain.mu.Unlock()
+	return s.drain.parked
+}

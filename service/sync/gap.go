@@ -31,7 +31,7 @@ func (a *answer) gap(ctx context.Context, c *live.Change) ([]byte, error) {
 	}
 	p.timeline, p.limited = t.events, t.Limited
 	if t.EndSeq > t.AfterSeq {
-		p.startSeq = t.StartSeq
+		p.startSeq, p.startPosition = t.StartSeq, t.StartPosition
 	}
 	if a.r.fullState {
 		err = a.addWholeState(ctx, p, t)
@@ -41,7 +41,11 @@ func (a *answer) gap(ctx context.Context, c *live.Change) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.changesMembers() || a.r.fullState {
+	changed := p.changesMembers()
+	if err := a.addMembers(ctx, p, nil, a.stateSeq(t)); err != nil {
+		return nil, err
+	}
+	if changed || a.r.fullState {
 		sum, err := a.readSummary(ctx, c.RoomID, t.EndSeq)
 		if err != nil {
 			return nil, err
@@ -59,22 +63,24 @@ func (a *answer) gap(ctx context.Context, c *live.Change) ([]byte, error) {
 // addGapState adds the state that changed between the token and the start of the timeline, or its end where that is
 // wanted. Members that changed in the gap come even to a lazy-loading client.
 func (a *answer) addGapState(ctx context.Context, p *part, t *far) error {
-	at := t.StartSeq
-	if a.r.wantsStateAfter() {
-		at = t.EndSeq
-	}
-	if at > t.AfterSeq {
+	if at := a.stateSeq(t); at > t.AfterSeq {
 		var err error
 		if p.state, err = a.readState(ctx, &roompb.StateRequest{RoomId: p.id, AtSeq: at, AfterSeq: t.AfterSeq}); err != nil {
 			return err
 		}
 	}
 	if a.filtersTimeline() && !a.r.wantsStateAfter() {
-		if err := a.addFiltered(ctx, p, t); err != nil {
-			return err
-		}
+		return a.addFiltered(ctx, p, t)
 	}
-	return a.addMembers(ctx, p, nil, at)
+	return nil
+}
+
+// stateSeq is the sequence number of the state that a timeline needs.
+func (a *answer) stateSeq(t *far) int64 {
+	if a.r.wantsStateAfter() {
+		return t.EndSeq
+	}
+	return t.StartSeq
 }
 
 // changesMembers tells whether the part tells of a changed membership.

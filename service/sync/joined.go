@@ -68,9 +68,10 @@ func (a *answer) fillTimeline(p *part, events []*live.Event) (first int) {
 	}
 	switch {
 	case n > 0:
-		p.startSeq = events[first].Seq - 1
+		p.startSeq, p.startPosition = events[first].Seq-1, events[first].Position-1
 	case len(events) > 0:
-		p.startSeq = events[len(events)-1].Seq
+		last := events[len(events)-1]
+		p.startSeq, p.startPosition = last.Seq, last.Position
 	}
 	return first
 }

@@ -22,7 +22,8 @@ func (a *answer) left(ctx context.Context, c *live.Change) ([]byte, error) {
 	}
 	p := &part{}
 	p.reset(c)
-	p.timeline, p.limited, p.startSeq = t.events, t.Limited || a.r.anew, t.StartSeq
+	p.timeline, p.limited = t.events, t.Limited || a.r.anew
+	p.startSeq, p.startPosition = t.StartSeq, t.StartPosition
 	seesState := len(t.Events) == 0 && t.StartSeq > 0 && a.wasJoined(ctx, c)
 	if len(t.events) > 0 {
 		first := &t.events[0]

@@ -48,23 +48,16 @@ func (s *Service) poll(ctx context.Context, r *request, u *live.User) (*[]byte, 
 	view := u.View(r.device, r.sinceText)
 	waiter := u.Wait()
 	defer waiter.Close()
-	if r.initial() {
+	now := r.timeout == 0 || r.initial() || r.fullState
+	if now {
+		// Nothing that was acknowledged before the request may be missing, even if this instance has not read it yet. Who
+		// waits for news gets it with the next ones.
 		if err := s.catchUp(ctx, u); err != nil {
 			return nil, err
 		}
 	}
-	now := r.initial() || r.fullState
 	body, news, err := s.answer(ctx, r, u, &view, now)
 	if err != nil || news || now {
-		return body, err
-	}
-	if r.timeout == 0 {
-		// Nothing that was acknowledged before the request may be missing, even if this instance has not read it yet.
-		s.buffers.put(body)
-		if err := s.catchUp(ctx, u); err != nil {
-			return nil, err
-		}
-		body, _, err = s.answer(ctx, r, u, &view, true)
 		return body, err
 	}
 	s.buffers.put(body)

@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	roompb "hongyan/api/room"
 	"hongyan/matrix/event"
 	"hongyan/service/sync/internal/live"
 )
@@ -16,6 +17,8 @@ type sections struct {
 	// asked are the rooms that the user is invited to or knocks at.
 	invited, knocked []string
 	left             []task
+	// kept are the rooms that the user has not forgotten; read when they are first asked for.
+	kept map[string]bool
 }
 
 // task puts one room together, on a goroutine of its own.
@@ -78,12 +81,34 @@ func (a *answer) sort(ctx context.Context, dst *[]byte, join *section, c *live.C
 			sec.knocked = append(sec.knocked, c.RoomID)
 		}
 	default:
-		older := a.r.filter.Room.IncludeLeave && (a.r.initial() || a.r.fullState) && !c.Forgotten
+		older, err := a.showsOlder(ctx, sec, c)
+		if err != nil {
+			return err
+		}
 		if older || !a.r.initial() && isNew {
 			sec.left = append(sec.left, task{*c, a.left})
 		}
 	}
 	return nil
+}
+
+// showsOlder tells whether a room that was left long ago comes: where the filter asks for it, and not once it is
+// forgotten, of which no log tells.
+func (a *answer) showsOlder(ctx context.Context, sec *sections, c *live.Change) (bool, error) {
+	if !a.r.filter.Room.IncludeLeave || !a.r.initial() && !a.r.fullState {
+		return false, nil
+	}
+	if sec.kept == nil {
+		resp, err := a.s.deps.Room.UserRooms(ctx, &roompb.UserRoomsRequest{UserId: a.r.user})
+		if err != nil {
+			return false, err
+		}
+		sec.kept = make(map[string]bool, len(resp.Rooms))
+		for _, room := range resp.Rooms {
+			sec.kept[room.RoomId] = true
+		}
+	}
+	return sec.kept[c.RoomID], nil
 }
 
 func (a *answer) sortJoined(ctx context.Context, dst *[]byte, join *section, c *live.Change, sec *sections) error {

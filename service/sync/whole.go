@@ -18,7 +18,7 @@ func (a *answer) whole(ctx context.Context, c *live.Change) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.timeline, p.startSeq = t.events, t.StartSeq
+	p.timeline, p.startSeq, p.startPosition = t.events, t.StartSeq, t.StartPosition
 	p.limited = t.Limited || a.r.anew
 	sum, err := a.readSummary(ctx, c.RoomID, t.EndSeq)
 	if err != nil {
@@ -34,11 +34,7 @@ func (a *answer) whole(ctx context.Context, c *live.Change) ([]byte, error) {
 // addWholeState adds the state at the start of the timeline, or at its end where that is wanted. Of the members a
 // lazy-loading client gets those that the timeline and the summary need, and its own.
 func (a *answer) addWholeState(ctx context.Context, p *part, t *far) error {
-	at := t.StartSeq
-	if a.r.wantsStateAfter() {
-		at = t.EndSeq
-	}
-	if at > 0 {
+	if at := a.stateSeq(t); at > 0 {
 		req := &roompb.StateRequest{RoomId: p.id, AtSeq: at, Lazy: a.r.filter.Room.State.LazyLoadMembers}
 		if req.Lazy {
 			req.Keys = lazyKeys(p, a.r.user)

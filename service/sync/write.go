@@ -62,11 +62,11 @@ type part struct {
 	shard int
 	// self is who reads.
 	self string
-	// timeline are the newest events, oldest first; startSeq is the sequence number before them, -1 if there is no
-	// prev_batch.
-	timeline []shown
-	limited  bool
-	startSeq int64
+	// timeline are the newest events, oldest first; startSeq is the sequence number before them and startPosition a
+	// position there, -1 if there is no prev_batch.
+	timeline                []shown
+	limited                 bool
+	startSeq, startPosition int64
 	// state is the state that the client needs besides.
 	state   []shown
 	summary *summary
@@ -132,7 +132,7 @@ func (a *answer) appendTimeline(dst []byte, p *part) []byte {
 	dst = strconv.AppendBool(append(dst, `,"limited":`...), p.limited)
 	if p.startSeq >= 0 {
 		dst = append(dst, `,"prev_batch":"`...)
-		dst = append(dst, a.prevBatch(p.shard, p.startSeq)...)
+		dst = append(dst, a.prevBatch(p)...)
 		dst = append(dst, '"')
 	}
 	return append(dst, '}')

@@ -150,7 +150,7 @@ func (n *Node) mergeRoom(u *User, row *roompb.UserRoom) {
 	if row.Position >= m.state.Position {
 		m.state = State{
 			Membership: event.Membership(row.Membership), Position: row.Position, Seq: row.Seq,
-			Sender: row.Sender, Forgotten: row.Forgotten,
+			Sender: row.Sender,
 		}
 	}
 	changed := max(m.changed, row.Position)

@@ -36,8 +36,7 @@ type State struct {
 	// Position and Seq are those of the member event.
 	Position, Seq int64
 	// Sender sent the member event: for an invite, who invites.
-	Sender    string
-	Forgotten bool
+	Sender string
 }
 
 // Change is a room with news for a user, as it was when it was looked at.
