@@ -17,6 +17,8 @@ type store interface {
 	write(ctx context.Context, batch []*pending) error
 	// settle returns when the lost attempt can no longer be written.
 	settle(ctx context.Context, lost error) error
+	// close gives up what the store holds, after the last write.
+	close()
 }
 
 const (
@@ -42,6 +44,10 @@ func (l *Log) commit(ctx context.Context, batch []*pending) {
 	defer cancel()
 	l.attempt(ctx, batch)
 	l.publish(batch)
+	answer(batch)
+}
+
+func answer(batch []*pending) {
 	for _, p := range batch {
 		close(p.done)
 	}
@@ -91,17 +97,7 @@ func (l *Log) write(ctx context.Context, batch []*pending) error {
 // When it cannot, it returns them all, still marked as sent.
 func (l *Log) recover(ctx context.Context, batch []*pending, lost error) []*pending {
 	for try := 0; ; try++ {
-		err := l.store.settle(ctx, lost)
-		var left []*pending
-		for _, p := range batch {
-			if err != nil {
-				break
-			}
-			var written bool
-			if written, err = l.find(ctx, p); err == nil && !written {
-				left = append(left, p)
-			}
-		}
+		left, err := l.unwritten(ctx, batch, lost)
 		if err == nil {
 			unsent(left)
 			return left
@@ -110,6 +106,25 @@ func (l *Log) recover(ctx context.Context, batch []*pending, lost error) []*pend
 			return batch
 		}
 	}
+}
+
+// unwritten is one attempt of recover.
+func (l *Log) unwritten(ctx context.Context, batch []*pending, lost error) (left []*pending, err error) {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.AttemptTimeout)
+	defer cancel()
+	if err := l.store.settle(ctx, lost); err != nil {
+		return nil, err
+	}
+	for _, p := range batch {
+		written, err := l.find(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		if !written {
+			left = append(left, p)
+		}
+	}
+	return left, nil
 }
 
 // find looks for an append's own entries by their refs, and sets its result when they are there. Appends of keyed
@@ -142,13 +157,7 @@ func (l *Log) find(ctx context.Context, p *pending) (bool, error) {
 // was, because a row exists, or for a reason that a repeat does not change.
 func (l *Log) refuse(ctx context.Context, p *pending, cause error) {
 	for try := 0; ; try++ {
-		written, err := l.find(ctx, p)
-		if err == nil && written {
-			return
-		}
-		if err == nil {
-			p.err, err = l.refusal(ctx, p, cause)
-		}
+		err := l.explain(ctx, p, cause)
 		if err == nil {
 			return
 		}
@@ -157,6 +166,21 @@ func (l *Log) refuse(ctx context.Context, p *pending, cause error) {
 			return
 		}
 	}
+}
+
+// explain is one attempt of refuse.
+func (l *Log) explain(ctx context.Context, p *pending, cause error) error {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.AttemptTimeout)
+	defer cancel()
+	written, err := l.find(ctx, p)
+	if err != nil || written {
+		return err
+	}
+	refused, err := l.refusal(ctx, p, cause)
+	if err == nil {
+		p.err = refused
+	}
+	return err
 }
 
 // refusal says why an append was refused.

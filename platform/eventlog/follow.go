@@ -31,6 +31,8 @@ type FollowConfig struct {
 	// not come (200 ms).
 	Poll, PollBusDown time.Duration
 	BusDown           func() bool
+	// Timeout bounds each call of the source (5 s): one that nobody answers must not stop the follower.
+	Timeout time.Duration
 	// Page bounds the records of one read (500), Parallel the shards that are read at once (4).
 	Page, Parallel int
 	// Name says in the log's messages who follows what.
@@ -46,6 +48,9 @@ func (c FollowConfig) withDefaults() FollowConfig {
 	}
 	if c.BusDown == nil {
 		c.BusDown = func() bool { return false }
+	}
+	if c.Timeout == 0 {
+		c.Timeout = 5 * time.Second
 	}
 	if c.Page == 0 {
 		c.Page = 500
@@ -138,7 +143,7 @@ func (f *Follower) Run(ctx context.Context) error {
 // start asks for the heads until there is an answer, and begins with the shards that lack something.
 func (f *Follower) start(ctx context.Context) error {
 	for try := 0; ; try++ {
-		h, err := f.source.Heads(ctx)
+		h, err := f.heads(ctx)
 		if err == nil {
 			return f.begin(h)
 		}
@@ -185,7 +190,7 @@ func (f *Follower) watch(ctx context.Context) error {
 			return nil
 		case <-timer.C:
 		}
-		h, err := f.source.Heads(ctx)
+		h, err := f.heads(ctx)
 		if err != nil {
 			f.report(ctx, err)
 			continue
@@ -276,7 +281,7 @@ func (f *Follower) next(ctx context.Context) (shard int, ok bool) {
 // page reads and applies one page of a shard.
 func (f *Follower) page(ctx context.Context, shard int) error {
 	cursor := f.Position(shard)
-	records, through, err := f.source.Read(ctx, shard, cursor, f.cfg.Page)
+	records, through, err := f.read(ctx, shard, cursor)
 	if err != nil {
 		return err
 	}
@@ -293,6 +298,18 @@ func (f *Follower) page(ctx context.Context, shard int) error {
 	defer f.mu.Unlock()
 	f.shards[shard].cursor = through
 	return nil
+}
+
+func (f *Follower) heads(ctx context.Context) (Heads, error) {
+	ctx, cancel := context.WithTimeout(ctx, f.cfg.Timeout)
+	defer cancel()
+	return f.source.Heads(ctx)
+}
+
+func (f *Follower) read(ctx context.Context, shard int, after int64) ([]Record, int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, f.cfg.Timeout)
+	defer cancel()
+	return f.source.Read(ctx, shard, after, f.cfg.Page)
 }
 
 // finish gives a shard back, behind the others when it has more.

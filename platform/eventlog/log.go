@@ -57,13 +57,7 @@ func Open(ctx context.Context, db *sqldb.DB, schema Schema, cfg Config) (*Log, e
 	l.epoch, l.shards = h.Epoch, len(h.Shard)
 	l.tail = newTail(l.shards, cfg.TailBytes, cfg.Committers)
 	l.seqs = seqReader{read: l.readSeqs, timeout: cfg.AttemptTimeout}
-	if db.Dialect() == sqldb.SQLite {
-		l.store = newSQLiteStore(l)
-		l.queue = newQueue(cfg, false)
-	} else {
-		l.store = newPostgresStore(l)
-		l.queue = newQueue(cfg, true)
-	}
+	l.queue = newQueue(cfg, db.Dialect() == sqldb.Postgres)
 	return l, nil
 }
 
@@ -113,8 +107,19 @@ func (l *Log) NewEpoch(ctx context.Context) error {
 }
 
 // Run writes appends until its context ends. It then refuses new ones, and returns when those that
-// were accepted are answered.
+// were accepted are answered. It runs once.
 func (l *Log) Run(ctx context.Context) error {
+	store, err := l.newStore(ctx)
+	if err != nil {
+		l.queue.close()
+		for batch := l.queue.take(); batch != nil; batch = l.queue.take() {
+			giveUp(batch, err)
+			answer(batch)
+		}
+		return fmt.Errorf("run log %s: %w", l.schema.Name, err)
+	}
+	defer store.close()
+	l.store = store
 	// What was accepted is written to the end, whatever happens to ctx.
 	working := context.WithoutCancel(ctx)
 	var wg sync.WaitGroup
@@ -125,6 +130,13 @@ func (l *Log) Run(ctx context.Context) error {
 	l.queue.close()
 	wg.Wait()
 	return nil
+}
+
+func (l *Log) newStore(ctx context.Context) (store, error) {
+	if l.db.Dialect() == sqldb.SQLite {
+		return newSQLiteStore(l), nil
+	}
+	return newPostgresStore(ctx, l)
 }
 
 // DB returns the log's database.

@@ -18,17 +18,38 @@ const divisionByZero = "22012"
 // postgresStore writes a batch in one statement: one round trip, after which PostgreSQL has committed it or not,
 // whatever becomes of this process.
 type postgresStore struct {
-	log  *Log
+	log *Log
+	// pool has the committers' own connections.
 	pool *pgxpool.Pool
 	// batch writes a batch, strict one append or nothing.
 	batch, strict string
 }
 
-func newPostgresStore(l *Log) *postgresStore {
-	return &postgresStore{
-		log: l, pool: l.db.Pool(), batch: batchSQL(l.schema, false), strict: batchSQL(l.schema, true),
+func newPostgresStore(ctx context.Context, l *Log) (*postgresStore, error) {
+	cfg := l.db.Pool().Config()
+	cfg.MinConns = 0
+	cfg.MaxConns = int32(l.cfg.Committers) + 1 // one more to settle what was lost
+	for name, value := range planning {
+		cfg.ConnConfig.RuntimeParams[name] = value
 	}
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &postgresStore{
+		log: l, pool: pool, batch: batchSQL(l.schema, false), strict: batchSQL(l.schema, true),
+	}, nil
 }
+
+// planning makes the server plan the batch once, with indexes: the statement takes longer to plan than to run, and the
+// tables grow much faster than the statistics on which a plan for empty tables would be replaced.
+var planning = map[string]string{
+	"plan_cache_mode": "force_generic_plan",
+	"enable_seqscan":  "off",
+	"jit":             "off",
+}
+
+func (s *postgresStore) close() { s.pool.Close() }
 
 // lostError is a connection that was lost while a batch was under way.
 type lostError struct {

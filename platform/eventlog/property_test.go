@@ -91,7 +91,8 @@ func underLoad(t *testing.T, logs []*eventlog.Log, fault func()) {
 	for _, l := range logs {
 		s := newSeen()
 		followers = append(followers, s)
-		stops = append(stops, follow(eventlog.NewFollower(l, eventlog.FollowConfig{Poll: 10 * time.Millisecond, Page: 50}, s.apply)))
+		cfg := eventlog.FollowConfig{Poll: 10 * time.Millisecond, Timeout: time.Second, Page: 50}
+		stops = append(stops, follow(eventlog.NewFollower(l, cfg, s.apply)))
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

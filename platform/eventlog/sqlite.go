@@ -27,6 +27,8 @@ func newSQLiteStore(l *Log) *sqliteStore {
 // settle has nothing to wait for: the writer has ended the transaction.
 func (s *sqliteStore) settle(context.Context, error) error { return nil }
 
+func (s *sqliteStore) close() {}
+
 func (s *sqliteStore) write(ctx context.Context, batch []*pending) error {
 	err := s.transact(ctx, batch, false)
 	if err != nil && len(batch) > 1 && isRefusal(err) && !sqldb.IsRetryable(err) {

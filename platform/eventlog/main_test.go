@@ -1,0 +1,18 @@
+package eventlog_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/zeromicro/go-zero/core/logx"
+	"go.uber.org/goleak"
+)
+
+// TestMain runs the tests, or is one of the processes that they start to be killed.
+func TestMain(m *testing.M) {
+	logx.Disable()
+	if url := os.Getenv(childURL); url != "" {
+		os.Exit(child(url))
+	}
+	goleak.VerifyTestMain(m)
+}
