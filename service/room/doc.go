@@ -9,6 +9,14 @@
 // gather for the next one. When the room has moved on, because another instance wrote to it, it is read again and all
 // operations run again, so an operation may run several times and must have no effect but on the working copy.
 //
+// # How a room is read
+//
+// Reads go to the database (see reads) and are therefore never older than the request, whoever wrote last. Each begins
+// with one look at the room and at the reader; what the reader may see follows from when the room's visibility and their
+// membership changed (see perspective) as a few ranges of sequence numbers. These changes are all that reads keep in
+// memory: they never change any more, and the look says whether there are newer ones. Everything is in the order of
+// seq, which is that of (depth, seq) as long as every event follows the one before it.
+//
 // # Invariants
 //
 //   - The state in memory is a hint. An accepted write is checked by the append itself; a refusal, and an answer without
