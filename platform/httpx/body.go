@@ -26,7 +26,7 @@ type boundedBody struct {
 func (b *boundedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	// After any other error the deadline stays: net/http reads the rest before it answers, and must not wait for it.
-	if err == io.EOF && b.ctl != nil { //nolint:errorlint // io.Reader's contract
+	if err == io.EOF && b.ctl != nil {
 		_ = b.ctl.SetReadDeadline(time.Time{}) // it could be set, so it can be reset
 		b.ctl = nil
 	}

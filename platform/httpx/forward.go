@@ -70,7 +70,7 @@ func forwardDirect(w http.ResponseWriter, r *http.Request, h http.Handler) (err 
 		if p == nil {
 			return
 		}
-		if p != http.ErrAbortHandler {
+		if p != http.ErrAbortHandler { //nolint:errorlint // a panic value is never wrapped
 			logx.WithContext(r.Context()).Errorw("handler panicked",
 				logx.Field("panic", obs.Redact(fmt.Sprint(p))), logx.Field("stack", string(debug.Stack())))
 		}

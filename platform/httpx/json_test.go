@@ -33,7 +33,7 @@ type body struct {
 }
 
 func request(text string) *http.Request {
-	r := httptest.NewRequest("POST", "/", strings.NewReader(text))
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(text))
 	r.Header.Set("Content-Type", "text/html; charset=latin1")
 	return r
 }
@@ -121,13 +121,13 @@ type failing struct{ err error }
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 func TestReadErrors(t *testing.T) {
-	r := httptest.NewRequest("POST", "/", failing{io.ErrUnexpectedEOF})
+	r := httptest.NewRequest(http.MethodPost, "/", failing{io.ErrUnexpectedEOF})
 	require.Equal(t, matrix.CodeNotJSON, matrix.AsError(httpx.ReadJSON(r, &body{})).Code)
-	r = httptest.NewRequest("POST", "/", failing{&http.MaxBytesError{Limit: 7}})
+	r = httptest.NewRequest(http.MethodPost, "/", failing{&http.MaxBytesError{Limit: 7}})
 	e := matrix.AsError(httpx.ReadJSON(r, &body{}))
 	require.Equal(t, matrix.CodeTooLarge, e.Code)
 	require.Equal(t, http.StatusRequestEntityTooLarge, e.Status)
-	r = httptest.NewRequest("POST", "/", failing{io.ErrClosedPipe})
+	r = httptest.NewRequest(http.MethodPost, "/", failing{io.ErrClosedPipe})
 	require.Equal(t, http.StatusBadRequest, matrix.AsError(httpx.ReadJSON(r, &body{})).Status)
 }
 

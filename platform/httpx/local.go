@@ -55,7 +55,7 @@ func (l *local) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // bare is a context without values: none cross the network either.
-type bare struct{ context.Context }
+type bare struct{ context.Context } //nolint:containedctx // it is a context
 
 // Value returns nil.
 func (bare) Value(any) any { return nil }
@@ -113,7 +113,7 @@ func (ex *exchange) serve(h http.Handler, in *http.Request) {
 			ex.pipe.closeWrite(io.EOF)
 			return
 		}
-		if p != http.ErrAbortHandler {
+		if p != http.ErrAbortHandler { //nolint:errorlint // a panic value is never wrapped
 			logx.WithContext(in.Context()).Errorw("handler panicked",
 				logx.Field("panic", obs.Redact(fmt.Sprint(p))), logx.Field("stack", string(debug.Stack())))
 		}

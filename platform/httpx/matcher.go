@@ -173,8 +173,9 @@ func (m *Matcher[T]) Match(method, escapedPath string) (Match[T], error) {
 // walk matches the rest of the path below n, of which depth parameters are already taken.
 func (s *search[T]) walk(n *node[T], rest string, depth int) *leaf[T] {
 	segment, rest, more := strings.Cut(rest, "/")
-	text, err := segment, error(nil)
+	text := segment
 	if strings.IndexByte(segment, '%') >= 0 {
+		var err error
 		if text, err = url.PathUnescape(segment); err != nil {
 			return nil
 		}

@@ -148,7 +148,7 @@ func TestRouterOverHTTP(t *testing.T) {
 		u, err := url.Parse(server.URL)
 		require.NoError(t, err)
 		u.Opaque = "//" + u.Host + uri
-		res, err := server.Client().Do(&http.Request{Method: "GET", URL: u, Host: u.Host})
+		res, err := server.Client().Do(&http.Request{Method: http.MethodGet, URL: u, Host: u.Host})
 		require.NoError(t, err)
 		defer func() { _ = res.Body.Close() }()
 		body, err := io.ReadAll(res.Body)
@@ -215,7 +215,7 @@ func BenchmarkRouter(b *testing.B) {
 		method, path, _ := strings.Cut(route, " ")
 		require.NoError(b, router.Handle(method, path, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
 	}
-	r := httptest.NewRequest("PUT", "/_matrix/client/v3/rooms/!abcdefgh:example.org/send/m.room.message/txn1", nil)
+	r := httptest.NewRequest(http.MethodPut, "/_matrix/client/v3/rooms/!abcdefgh:example.org/send/m.room.message/txn1", nil)
 	w := httptest.NewRecorder()
 	b.ReportAllocs()
 	for b.Loop() {

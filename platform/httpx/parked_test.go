@@ -23,7 +23,7 @@ func park(t testing.TB, n int) (bytes, goroutines float64) {
 	var parked sync.WaitGroup
 	service := httpx.MustServer("sync", []httpx.Binding{{
 		Route: httpx.Route{Method: "GET", Path: "/_matrix/client/v3/sync", LongPoll: true},
-		Handler: func(w http.ResponseWriter, r *http.Request) error {
+		Handler: func(_ http.ResponseWriter, r *http.Request) error {
 			parked.Done()
 			select {
 			case <-release:

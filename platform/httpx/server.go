@@ -155,7 +155,7 @@ func (w *response) recover(r *http.Request) {
 	if p == nil {
 		return
 	}
-	if p == http.ErrAbortHandler {
+	if p == http.ErrAbortHandler { //nolint:errorlint // a panic value is never wrapped
 		panic(p)
 	}
 	logx.WithContext(r.Context()).Errorw("handler panicked",

@@ -267,7 +267,7 @@ func TestServerRequestID(t *testing.T) {
 		httpx.WriteJSON(w, 200, obs.RequestID(r.Context()))
 		return nil
 	})}, httpx.Options{})
-	r := httptest.NewRequest("GET", "/a", nil)
+	r := httptest.NewRequest(http.MethodGet, "/a", nil)
 	httpx.SetCaller(r.Header, httpx.Caller{RequestID: "req1"})
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
@@ -308,7 +308,7 @@ func TestWriteErrorToNobody(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	w := httptest.NewRecorder()
-	httpx.WriteError(w, httptest.NewRequest("GET", "/", nil).WithContext(ctx), fmt.Errorf("wait: %w", context.Canceled))
+	httpx.WriteError(w, httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx), fmt.Errorf("wait: %w", context.Canceled))
 	require.Equal(t, 499, w.Code)
 	require.Empty(t, w.Body.String())
 }
@@ -319,7 +319,7 @@ func BenchmarkServer(b *testing.B) {
 			httpx.WriteRawJSON(w, 200, []byte("[]"))
 			return nil
 		})}, httpx.Options{})
-	r := httptest.NewRequest("GET", "/_matrix/client/v3/rooms/!r:b/state", nil)
+	r := httptest.NewRequest(http.MethodGet, "/_matrix/client/v3/rooms/!r:b/state", nil)
 	b.ReportAllocs()
 	for b.Loop() {
 		h.ServeHTTP(httptest.NewRecorder(), r)

@@ -38,7 +38,7 @@ func TestForwardServesLocalOnTheSameGoroutine(t *testing.T) {
 	type key struct{}
 	var seen any
 	rt := httpx.Local(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = r.Context().Value(key{}) }))
-	r := httptest.NewRequest("GET", "/", nil)
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r = r.WithContext(context.WithValue(r.Context(), key{}, "mine"))
 	require.NoError(t, httpx.Forward(httptest.NewRecorder(), r, rt))
 	require.Equal(t, "mine", seen, "RoundTrip would not pass values on")

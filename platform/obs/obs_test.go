@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -152,7 +153,7 @@ func TestHealth(t *testing.T) {
 	handler := obs.AdminHandler(&h, prometheus.NewRegistry())
 	get := func(path string) (int, string) {
 		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 		return w.Code, w.Body.String()
 	}
 	status, _ := get("/healthz")
@@ -186,11 +187,11 @@ func server() {
 	}
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM)
-	fmt.Println("ready")
+	_, _ = os.Stdout.WriteString("ready\n")
 	<-signals
 	signal.Stop(signals) // as a server does, so that a second SIGTERM ends it at once
-	time.Sleep(7 * time.Second)
-	fmt.Println("drained")
+	<-time.After(7 * time.Second)
+	_, _ = os.Stdout.WriteString("drained\n")
 }
 
 // go-zero kills a process 5.5 s after SIGTERM; after Setup it does not.

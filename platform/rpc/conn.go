@@ -67,7 +67,7 @@ func outgoing(ctx context.Context) context.Context {
 type clientStream struct {
 	grpc.ClientStream
 	conn   *conn
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // a stream has one, as gRPC defines it
 	method string
 	start  time.Time
 	done   bool // the receiver's alone

@@ -184,7 +184,7 @@ func statusCode(err error) string { return status.Code(err).String() }
 // serverStream is a stream with another context.
 type serverStream struct {
 	grpc.ServerStream
-	ctx context.Context
+	ctx context.Context //nolint:containedctx // a stream has one, as gRPC defines it
 }
 
 // Context returns the stream's context.

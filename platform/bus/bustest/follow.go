@@ -45,7 +45,7 @@ func (l *fakeLog) read(after int) []int {
 func follow(ctx context.Context, l *fakeLog, b bus.Bus, every time.Duration, apply func(position, v int)) error {
 	wake := make(chan struct{}, 1)
 	position := 0
-	sub, err := b.Subscribe("log.*", func(m bus.Message) {
+	sub, err := b.Subscribe("log.*", func(bus.Message) {
 		select {
 		case wake <- struct{}{}:
 		default:

@@ -90,7 +90,7 @@ func (b *Bus) Close() error {
 	b.subs, b.closed = nil, true
 	b.mu.Unlock()
 	for _, s := range subs {
-		s.Queue.Close()
+		s.Close()
 	}
 	return nil
 }
@@ -106,5 +106,5 @@ func (s *subscription) Unsubscribe() {
 	s.bus.mu.Lock()
 	s.bus.subs = slices.DeleteFunc(s.bus.subs, func(x *subscription) bool { return x == s })
 	s.bus.mu.Unlock()
-	s.Queue.Close()
+	s.Close()
 }

@@ -141,7 +141,7 @@ func (b *Bus) subscribe(pattern string, handler bus.Handler) (*subscription, err
 		s.Push(bus.Message{Subject: strings.TrimPrefix(m.Subject, b.prefix), Data: m.Data})
 	})
 	if err != nil {
-		s.Queue.Close()
+		s.Close()
 		return nil, fmt.Errorf("subscribe to %s: %w", pattern, err)
 	}
 	s.sub = sub
@@ -188,5 +188,5 @@ func (s *subscription) Unsubscribe() {
 
 func (s *subscription) end() {
 	_ = s.sub.Unsubscribe() // it fails when it is ended already, or the connection is
-	s.Queue.Close()
+	s.Close()
 }

@@ -27,7 +27,7 @@ func startServer(t *testing.T, port int) *nats.Server {
 
 func TestConforms(t *testing.T) {
 	server := startServer(t, -1)
-	bustest.Run(t, func(t *testing.T) bustest.Harness {
+	bustest.Run(t, func(*testing.T) bustest.Harness {
 		return bustest.Harness{Open: func(t *testing.T, queue int) bus.Bus {
 			b, err := nats.Open(nats.Config{URLs: []string{server.URL()}, Queue: queue})
 			require.NoError(t, err)

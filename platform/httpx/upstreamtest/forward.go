@@ -56,7 +56,7 @@ func forwardWhole(t *testing.T, open Open) {
 		_, _ = w.Write(body)
 	}))
 	server := gateway(t, rt)
-	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
 	require.NoError(t, err)
 	defer func() { _ = conn.Close() }()
 	_, err = io.WriteString(conn, "POST /a%2Fb//c/../?x=1;y HTTP/1.1\r\nHost: chat.test\r\nX-Hongyan-User: @evil:b\r\n"+
@@ -64,6 +64,7 @@ func forwardWhole(t *testing.T, open Open) {
 	require.NoError(t, err)
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(t, err)
+	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(res.Body)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusAccepted, res.StatusCode)
@@ -125,7 +126,7 @@ func forwardClientGone(t *testing.T, open Open) {
 	await(t, "start", started)
 	cancel()
 	require.Error(t, await(t, "client's error", result))
-	await(t, "handler's end", ended)
+	require.Error(t, await(t, "handler's end", ended))
 }
 
 func forwardPanicEarly(t *testing.T, open Open) {

@@ -235,18 +235,22 @@ func unknownMethods(t *testing.T, open Open) {
 }
 
 func waiting(limits chan<- time.Duration) *script {
-	wait := func(ctx context.Context) error {
-		end, ok := ctx.Deadline()
-		if !ok {
-			limits <- 0
-			return nil
+	report := func(ctx context.Context) {
+		var limit time.Duration
+		if end, ok := ctx.Deadline(); ok {
+			limit = time.Until(end)
 		}
-		limits <- time.Until(end)
-		return nil
+		limits <- limit
 	}
 	return &script{
-		unary: func(ctx context.Context, _ *pb.Message) (*pb.Message, error) { return &pb.Message{}, wait(ctx) },
-		empty: wait,
+		unary: func(ctx context.Context, _ *pb.Message) (*pb.Message, error) {
+			report(ctx)
+			return &pb.Message{}, nil
+		},
+		empty: func(ctx context.Context) error {
+			report(ctx)
+			return nil
+		},
 	}
 }
 
@@ -285,7 +289,7 @@ func callerDeadline(t *testing.T, open Open) {
 	_, err := client.Unary(ctx, &pb.Message{})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.Equal(t, http.StatusServiceUnavailable, matrix.AsError(err).Status)
-	await(t, "handler's end", ended)
+	require.Error(t, await(t, "handler's end", ended))
 }
 
 func cancelling(t *testing.T, open Open) {
