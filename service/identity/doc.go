@@ -13,7 +13,8 @@
 //   - The name of an account is never given again, also not after deactivation.
 //   - Tokens are 256 random bits and stored as SHA-256; passwords are stored as argon2id. Neither is ever logged.
 //   - An access token that ended, by whatever way, is let through nowhere once the request that ended it was answered: the
-//     gateways have confirmed by then that they forgot it, or their 2 s are over.
+//     gateways have confirmed by then that they forgot it, or their 2 s are over. (One that a refresh has replaced ends
+//     within these 2 s of the first use of the new one: nobody waits for that.)
 //   - An account that does not exist costs as much and answers the same as a wrong password.
 //   - What a client can make grow is bounded: auth sessions, login tokens, pairs of tokens a device, profiles; entries of
 //     profiles and devices replace each other in the log.
@@ -23,5 +24,6 @@
 // A new account's display name is its local part, as with the other homeservers (Config.DefaultDisplayName). Access
 // tokens of clients without refresh tokens do not expire; those of others live 5 minutes. Profiles are public. An
 // empty display name or avatar URL removes the field. Custom fields may not hold floats, which no other part of
-// Matrix takes either.
+// Matrix takes either. A deactivated user's profile stays, unless erasure was asked for. An account may have any
+// number of devices: log-ins are limited, not their result.
 package identity

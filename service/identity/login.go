@@ -114,30 +114,33 @@ func (s *Service) authenticatePassword(ctx context.Context, c credentials) (stri
 	if userID == "" || len(*c.Password) > maxPasswordLength {
 		return "", errCredentials()
 	}
-	if err := s.failures.take(userID); err != nil {
+	if err := s.failures.begin(ctx, userID); err != nil {
 		return "", err
 	}
-	account, _, err := s.store.Account(ctx, userID)
-	if err != nil {
+	account, ok, err := s.checkAccount(ctx, userID, *c.Password)
+	s.failures.end(userID, err == nil && !ok)
+	switch {
+	case err != nil:
 		return "", err
-	}
-	ok, err := s.hasher.Verify(ctx, account.Password, *c.Password)
-	if err != nil {
-		s.failures.put(userID)
-		return "", busy(err)
-	}
-	if account.Deactivated() {
+	case account.Deactivated():
 		return "", matrix.NewError(matrix.CodeUserDeactivated, "This account has been deactivated.")
-	}
-	if !ok {
+	case !ok:
 		return "", errCredentials()
-	}
-	s.failures.put(userID)
-	if account.Locked {
+	case account.Locked:
 		return "", errLocked()
 	}
 	s.rehash(ctx, account, *c.Password)
 	return userID, nil
+}
+
+// checkAccount reports whether a password is an account's. It does the same work for an account that does not exist.
+func (s *Service) checkAccount(ctx context.Context, userID, text string) (store.Account, bool, error) {
+	account, _, err := s.store.Account(ctx, userID)
+	if err != nil {
+		return store.Account{}, false, err
+	}
+	ok, err := s.hasher.Verify(ctx, account.Password, text)
+	return account, ok, busy(err)
 }
 
 // rehash stores a password anew if it was hashed with other parameters. It is of no matter to the request.

@@ -84,7 +84,7 @@ func TestPasswordErrors(t *testing.T) {
 		"logout is text": {obj{"new_password": "xxxx", "logout_devices": "no"}, 400, matrix.CodeBadJSON},
 		"not JSON":       {"x", 400, matrix.CodeNotJSON},
 	} {
-		t.Run(name, func(t *testing.T) { g.post(u.token, v3+"/account/password", c.body).fails(c.status, c.code) })
+		t.Run(name, func(t *testing.T) { g.in(t).post(u.token, v3+"/account/password", c.body).fails(c.status, c.code) })
 	}
 	g.login("alice", nil).ok()
 }

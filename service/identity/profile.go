@@ -19,6 +19,9 @@ func (s *Service) getProfile(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if len(fields) == 0 {
+		return matrix.NewError(matrix.CodeNotFound, "There is no profile information for this user.")
+	}
 	httpx.WriteJSON(w, http.StatusOK, fields)
 	return nil
 }

@@ -73,7 +73,7 @@ func TestRefresh(t *testing.T) {
 }
 
 func TestRefreshExpiry(t *testing.T) {
-	onBoth(t, func(c *identity.Config) { c.Tokens.Refresh = time.Hour }, func(t *testing.T, g *rig) {
+	onBoth(t, func(c *identity.Config) { c.Tokens.Refresh = time.Hour }, func(_ *testing.T, g *rig) {
 		g.register("alice")
 		one, _ := g.loginPair("alice")
 		g.clock.add(5*time.Minute - time.Millisecond)

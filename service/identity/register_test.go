@@ -52,25 +52,30 @@ func TestRegister(t *testing.T) {
 func TestRegisterVariants(t *testing.T) {
 	g := onSQLite(t, nil)
 	t.Run("inhibit_login", func(t *testing.T) {
+		g := g.in(t)
 		a := g.post("", v3+"/register", obj{"username": "bob", "password": secret, "auth": dummy, "inhibit_login": true}).ok()
 		require.Equal(t, obj{"user_id": "@bob:hs", "home_server": "hs"}, a.body)
 		g.login("bob", nil).ok()
 	})
 	t.Run("name made up", func(t *testing.T) {
+		g := g.in(t)
 		a := g.post("", v3+"/register", obj{"password": secret, "auth": dummy}).ok()
 		require.Regexp(t, `^@[a-z0-9]{12}:hs$`, a.text("user_id"))
 		require.Regexp(t, `^[A-Z]{10}$`, a.text("device_id"))
 	})
 	t.Run("all characters", func(t *testing.T) {
+		g := g.in(t)
 		a := g.post("", v3+"/register", obj{"username": "a.b_c=d-e/f+0", "password": secret, "auth": dummy}).ok()
 		require.Equal(t, "@a.b_c=d-e/f+0:hs", a.text("user_id"))
 	})
 	t.Run("refresh token", func(t *testing.T) {
+		g := g.in(t)
 		a := g.post("", v3+"/register", obj{"username": "carol", "password": secret, "auth": dummy, "refresh_token": true}).ok()
 		a.text("refresh_token")
 		require.EqualValues(t, 300_000, a.body["expires_in_ms"])
 	})
 	t.Run("kind user", func(t *testing.T) {
+		g := g.in(t)
 		g.post("", v3+"/register?kind=user", obj{"username": "dave", "password": secret, "auth": dummy}).ok()
 	})
 }
@@ -117,7 +122,7 @@ func TestRegisterErrors(t *testing.T) {
 			"unknown kind":           {"?kind=admin", body(nil), 400, matrix.CodeInvalidParam},
 			"too large":              {"", `{"a":"` + strings.Repeat("a", 300<<10) + `"}`, 413, matrix.CodeTooLarge},
 		} {
-			t.Run(name, func(t *testing.T) { g.post("", v3+"/register"+c.query, c.body).fails(c.status, c.code) })
+			t.Run(name, func(t *testing.T) { g.in(t).post("", v3+"/register"+c.query, c.body).fails(c.status, c.code) })
 		}
 		g.login("new", nil).fails(403, matrix.CodeForbidden) // none of them made the account
 	})
@@ -129,24 +134,28 @@ func TestRegisterAuth(t *testing.T) {
 		"empty body": nil, "empty object": "{}", "no auth": obj{"username": "a", "password": "b"},
 		"null auth": obj{"auth": nil}, "empty auth": obj{"auth": obj{}},
 	} {
-		t.Run(name, func(t *testing.T) { g.post("", v3+"/register", body).challenged("", "m.login.dummy") })
+		t.Run(name, func(t *testing.T) { g.in(t).post("", v3+"/register", body).challenged("", "m.login.dummy") })
 	}
 	t.Run("session and dummy", func(t *testing.T) {
+		g := g.in(t)
 		session := g.post("", v3+"/register", nil).challenged("", "m.login.dummy")
 		g.post("", v3+"/register", obj{
 			"username": "zoe", "password": secret, "auth": obj{"type": "m.login.dummy", "session": session},
 		}).ok()
 	})
 	t.Run("session alone", func(t *testing.T) {
+		g := g.in(t)
 		session := g.post("", v3+"/register", nil).challenged("", "m.login.dummy")
 		again := g.post("", v3+"/register", obj{"auth": obj{"session": session}}).challenged("", "m.login.dummy")
 		require.Equal(t, session, again)
 	})
 	t.Run("stage that is not offered", func(t *testing.T) {
+		g := g.in(t)
 		g.post("", v3+"/register", obj{"auth": obj{"type": "m.login.recaptcha"}}).
 			challenged(matrix.CodeUnrecognized, "m.login.dummy")
 	})
 	t.Run("unknown session", func(t *testing.T) {
+		g := g.in(t)
 		a := g.post("", v3+"/register", obj{"auth": obj{"type": "m.login.dummy", "session": "none"}})
 		require.NotEqual(t, "none", a.challenged(matrix.CodeForbidden, "m.login.dummy"))
 	})
@@ -313,5 +322,5 @@ func TestTerms(t *testing.T) {
 func TestDefaultDisplayName(t *testing.T) {
 	g := onSQLite(t, func(c *identity.Config) { c.DefaultDisplayName = identity.DisplayNameNone })
 	u := g.register("alice")
-	require.Empty(t, g.get("", v3+"/profile/"+u.id).ok().body)
+	g.get("", v3+"/profile/"+u.id).fails(404, matrix.CodeNotFound)
 }

@@ -104,6 +104,13 @@ func newRig(t testing.TB, databaseURL string, configure func(*identity.Config)) 
 	return g
 }
 
+// in returns the rig for a subtest, which fails for itself.
+func (g *rig) in(t testing.TB) *rig {
+	sub := *g
+	sub.TB = t
+	return &sub
+}
+
 func (g *rig) connect() {
 	public, private := rpc.NewServer("identity", rpc.Options{}), rpc.NewServer("admin", rpc.Options{})
 	g.service.Register(public)

@@ -28,6 +28,9 @@ import (
 // LogName names the service's log, on the bus and in the database.
 const LogName = "identity"
 
+// tailBytes is the memory for the newest entries of the log, which are few and small.
+const tailBytes = 4 << 20
+
 // Publisher wakes the followers of the log. bus.Bus is one.
 type Publisher interface {
 	Publish(ctx context.Context, subject string, data []byte) error
@@ -91,7 +94,8 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 	if s.store, err = store.Open(ctx, deps.DB); err != nil {
 		return nil, err
 	}
-	if s.log, err = eventlog.Open(ctx, deps.DB, eventlog.Schema{Name: LogName}, eventlog.Config{OnCommit: s.wake}); err != nil {
+	logConfig := eventlog.Config{TailBytes: tailBytes, OnCommit: s.wake}
+	if s.log, err = eventlog.Open(ctx, deps.DB, eventlog.Schema{Name: LogName}, logConfig); err != nil {
 		return nil, err
 	}
 	if s.handler, err = httpx.NewServer(LogName, s.bindings(), httpx.Options{}); err != nil {

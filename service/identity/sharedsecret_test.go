@@ -106,7 +106,7 @@ func TestSharedSecretErrors(t *testing.T) {
 			"bad name":      {make(obj{"username": "no way"}), 400, matrix.CodeInvalidUsername},
 			"long name":     {make(obj{"displayname": strings.Repeat("x", 257)}), 400, matrix.CodeInvalidParam},
 		} {
-			t.Run(name, func(t *testing.T) { g.post("", sharedSecretPath, c.body).fails(c.status, c.code) })
+			t.Run(name, func(t *testing.T) { g.in(t).post("", sharedSecretPath, c.body).fails(c.status, c.code) })
 		}
 		late := make(nil)
 		g.clock.add(time.Minute)

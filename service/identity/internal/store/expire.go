@@ -16,7 +16,7 @@ func (s *Store) Expire(ctx context.Context, nowMs int64, keep int) error {
 		// All sessions live equally long: those that expire first are the oldest.
 		eventlog.Statement{
 			SQL: `DELETE FROM uia_session WHERE session_id IN (
-				SELECT session_id FROM uia_session ORDER BY expires_ms DESC LIMIT 1000 OFFSET $1)`,
+				SELECT session_id FROM uia_session ORDER BY expires_ms DESC LIMIT 1000000 OFFSET $1)`,
 			Args: []any{keep},
 		},
 	)
