@@ -24,6 +24,8 @@ type batchRun struct {
 	s   *Service
 	r   *live
 	ops []*operation
+	// stale is the state that turned out not to be the newest, from which the newest is read.
+	stale *snapshot
 }
 
 // run repeats the batch until all operations are settled.
@@ -48,14 +50,11 @@ func (b *batchRun) run(ctx context.Context) {
 		} else {
 			err = b.commit(ctx, w)
 		}
-		if err == nil {
-			err = b.settleAll(ctx)
-		}
 		switch {
 		case err == nil:
+			b.settleAll(ctx)
 			return
-		case errors.Is(err, errAgain):
-		default:
+		case !errors.Is(err, errAgain):
 			b.failAll(err)
 			return
 		}
@@ -74,7 +73,7 @@ func (b *batchRun) snapshot(ctx context.Context) (snap *snapshot, fresh bool, er
 	if snap = b.r.snap.Load(); snap != nil {
 		return snap, false, nil
 	}
-	if snap, err = b.s.load(ctx, b.r.id); err != nil {
+	if snap, err = b.s.load(ctx, b.r.id, b.stale); err != nil {
 		return nil, false, matrix.Unavailable(err)
 	}
 	if snap != nil {
@@ -143,10 +142,16 @@ func (b *batchRun) verify(ctx context.Context, snap *snapshot, fresh bool) error
 		return matrix.Unavailable(err)
 	}
 	if !ok {
-		b.s.rooms.set(b.r, nil)
+		b.outdate(snap)
 		return errAgain
 	}
 	return nil
+}
+
+// outdate notes that the room has moved on from a state.
+func (b *batchRun) outdate(snap *snapshot) {
+	b.stale = snap
+	b.s.rooms.set(b.r, nil)
 }
 
 // isCurrent compares a snapshot with the database.
@@ -171,7 +176,7 @@ func (b *batchRun) commit(ctx context.Context, w *working) error {
 		b.s.rooms.set(b.r, w.snapshot())
 		return nil
 	case errors.Is(err, eventlog.ErrConflict):
-		b.s.rooms.set(b.r, nil)
+		b.outdate(w.base)
 		return errAgain
 	case errors.As(err, &dup):
 		// Nothing was written. The repetition is answered, the others run again without it.
@@ -190,7 +195,7 @@ func (b *batchRun) commit(ctx context.Context, w *working) error {
 
 // settleAll makes the operations' results final. A refusal with a transaction id might be a repetition of
 // what was allowed then: that is answered as then.
-func (b *batchRun) settleAll(ctx context.Context) error {
+func (b *batchRun) settleAll(ctx context.Context) {
 	for _, op := range b.ops {
 		if op.settled || op.first != nil {
 			continue
@@ -213,7 +218,6 @@ func (b *batchRun) settleAll(ctx context.Context) error {
 			op.settle(op.first.response, op.first.err)
 		}
 	}
-	return nil
 }
 
 func (b *batchRun) failAll(err error) {

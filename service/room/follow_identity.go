@@ -23,6 +23,8 @@ type news struct {
 	user        matrix.UserID
 	fields      []string
 	deactivated bool
+	// devices are gone.
+	devices []string
 }
 
 // profileFields are the fields of profiles that member events repeat.
@@ -34,6 +36,9 @@ func (s *Service) applyIdentity(ctx context.Context, records []eventlog.Record) 
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(s.cfg.FollowConcurrency)
 	for _, n := range collectNews(records) {
+		if err := s.forgetTxns(ctx, n); err != nil {
+			return errors.Join(err, group.Wait())
+		}
 		rooms, change, err := s.consequences(ctx, n)
 		if err != nil {
 			return errors.Join(err, group.Wait())
@@ -45,39 +50,66 @@ func (s *Service) applyIdentity(ctx context.Context, records []eventlog.Record) 
 	return group.Wait()
 }
 
+// forgetTxns drops the transaction ids of devices that are gone. They survive everything else.
+func (s *Service) forgetTxns(ctx context.Context, n *news) error {
+	user := string(n.user)
+	prefixes := []string{}
+	for _, device := range n.devices {
+		prefixes = append(prefixes, scope(scopeTxn, user, device, ""), scope(scopeKey, user, device, ""))
+	}
+	if n.deactivated {
+		prefixes = []string{scope(scopeTxn, user, ""), scope(scopeKey, user, "")}
+	}
+	for _, prefix := range prefixes {
+		if err := s.store.ForgetTxns(ctx, prefix); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // collectNews reduces records to one news a user, in the order of their first records.
 func collectNews(records []eventlog.Record) []*news {
 	byUser := map[matrix.UserID]*news{}
 	var list []*news
 	for _, r := range records {
-		kind := identitypb.UserEventKind(r.Kind)
-		if kind != identitypb.UserEventKind_USER_EVENT_KIND_PROFILE_CHANGED &&
-			kind != identitypb.UserEventKind_USER_EVENT_KIND_DEACTIVATED {
-			continue
-		}
 		e := new(identitypb.UserEvent)
 		if err := proto.Unmarshal(r.Body, e); err != nil {
 			logx.Errorf("skip entry %d of identity's shard %d: %v", r.Position, r.Shard, err)
 			continue
 		}
-		user := matrix.UserID(r.Name)
-		n := byUser[user]
+		n := byUser[matrix.UserID(r.Name)]
 		if n == nil {
-			n = &news{user: user}
-			byUser[user] = n
-			list = append(list, n)
+			n = &news{user: matrix.UserID(r.Name)}
 		}
-		if kind == identitypb.UserEventKind_USER_EVENT_KIND_DEACTIVATED {
-			n.deactivated = true
+		if !n.add(identitypb.UserEventKind(r.Kind), e) {
 			continue
 		}
+		if byUser[n.user] == nil {
+			byUser[n.user] = n
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// add takes in an entry of identity's log and tells whether it matters to rooms.
+func (n *news) add(kind identitypb.UserEventKind, e *identitypb.UserEvent) bool {
+	switch kind {
+	case identitypb.UserEventKind_USER_EVENT_KIND_DEACTIVATED:
+		n.deactivated = true
+	case identitypb.UserEventKind_USER_EVENT_KIND_DEVICE_REMOVED:
+		n.devices = append(n.devices, e.GetDeviceIds()...)
+	case identitypb.UserEventKind_USER_EVENT_KIND_PROFILE_CHANGED:
 		fields := e.GetFields()
 		if len(fields) == 0 {
 			fields = profileFields[:]
 		}
 		n.fields = append(n.fields, fields...)
+	default:
+		return false
 	}
-	return list
+	return true
 }
 
 // memberOp changes a user's own member event in one room.

@@ -51,7 +51,7 @@ func (q request) active() error {
 // txn returns the transaction of a request with the id in its path. The scope is the device and the path without the
 // id, so that another device's request with the same id is another one and a new token of the same device is not.
 func (q request) txn(id, path string) eventlog.Txn {
-	return eventlog.Txn{Scope: scope("txn", q.UserID, q.DeviceID, path), ID: id}
+	return eventlog.Txn{Scope: scope(scopeTxn, q.UserID, q.DeviceID, path), ID: id}
 }
 
 // once returns the transaction of a request that has none of its own: the gateway's key for it, if any.
@@ -59,8 +59,15 @@ func (q request) once() eventlog.Txn {
 	if q.IdempotencyKey == "" {
 		return eventlog.Txn{}
 	}
-	return eventlog.Txn{Scope: scope("key", q.UserID, q.http.Method, q.http.URL.EscapedPath()), ID: q.IdempotencyKey}
+	return eventlog.Txn{Scope: scope(scopeKey, q.UserID, q.DeviceID, q.http.Method, q.http.URL.EscapedPath()), ID: q.IdempotencyKey}
 }
+
+// What scopes of transactions begin with: a client's own, and a gateway's for requests without one. Then follow the
+// user and the device.
+const (
+	scopeTxn = "txn"
+	scopeKey = "key"
+)
 
 // scope joins parts so that no part can pretend to be two.
 func scope(parts ...string) string {

@@ -25,14 +25,19 @@ type snapshot struct {
 }
 
 // keptTypes are the types whose events a snapshot keeps parsed; see state.Kept.
-var keptTypes = []string{
+var keptTypes = [...]string{
 	event.TypeCreate, event.TypePowerLevels, event.TypeJoinRules, event.TypeHistoryVisibility,
 	event.TypeGuestAccess, event.TypeCanonicalAlias,
 }
 
-// load reads a room from the database; nil where there is no such room.
-func (s *Service) load(ctx context.Context, roomID string) (*snapshot, error) {
-	r, ok, err := s.store.LoadRoom(ctx, roomID, keptTypes)
+// load reads a room from the database; nil where there is no such room. Of a room whose earlier state is given, only
+// what changed since is read.
+func (s *Service) load(ctx context.Context, roomID string, earlier *snapshot) (*snapshot, error) {
+	after := int64(0)
+	if earlier != nil {
+		after = earlier.stream.Seq
+	}
+	r, ok, err := s.store.LoadRoom(ctx, roomID, after, keptTypes[:])
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -47,8 +52,14 @@ func (s *Service) load(ctx context.Context, roomID string) (*snapshot, error) {
 	for _, id := range r.Extremities {
 		snap.prev = append(snap.prev, matrix.EventID(id))
 	}
-	if snap.state, err = buildState(rules.Version, r); err != nil {
+	entries, members, err := parseRows(rules.Version, r)
+	if err != nil {
 		return nil, fmt.Errorf("load room %s: %w", roomID, err)
+	}
+	if earlier == nil {
+		snap.state = state.New(entries, members)
+	} else {
+		snap.state = earlier.state.With(entries, members)
 	}
 	if snap.auth, err = authorityOf(snap.state); err != nil {
 		return nil, fmt.Errorf("load room %s: %w", roomID, err)
@@ -56,14 +67,14 @@ func (s *Service) load(ctx context.Context, roomID string) (*snapshot, error) {
 	return snap, nil
 }
 
-func buildState(version event.RoomVersion, r store.LoadedRoom) (state.State, error) {
+func parseRows(version event.RoomVersion, r store.LoadedRoom) ([]*state.Entry, []*state.Member, error) {
 	entries := make([]*state.Entry, len(r.State))
 	for i, row := range r.State {
 		e := &state.Entry{Type: row.Type, Key: row.Key, EventID: row.EventID, Seq: row.Seq}
 		if len(row.JSON) > 0 {
 			parsed, err := event.ParseWithID(version, matrix.EventID(row.EventID), row.JSON)
 			if err != nil {
-				return state.State{}, err
+				return nil, nil, err
 			}
 			e.Event = parsed
 		}
@@ -78,7 +89,7 @@ func buildState(version event.RoomVersion, r store.LoadedRoom) (state.State, err
 		}
 		members[i] = &m
 	}
-	return state.New(entries, members), nil
+	return entries, members, nil
 }
 
 // internMembership returns the constant that equals the membership, so that members share it.

@@ -61,10 +61,13 @@ func TestStaleInstanceRefusesNobodyWrongly(t *testing.T) {
 		two.to("alice", id, "unban", user)
 		one.act(user, id, "join")
 	}
-	require.Equal(t, 409, func() int {
-		one.ok(http.MethodPut, "alice", aliasPath("#a:hs"), map[string]string{"room_id": id})
-		return two.do(http.MethodPut, "alice", aliasPath("#a:hs"), map[string]string{"room_id": id}).status
-	}())
+	one.ok(http.MethodPut, "alice", aliasPath("#a:hs"), map[string]string{"room_id": id})
+	require.Equal(t, 409, two.do(http.MethodPut, "alice", aliasPath("#a:hs"), map[string]string{"room_id": id}).status)
+
+	rules := map[string]string{"join_rule": "public", "note": "x"}
+	event1 := two.setState("alice", id, "m.room.join_rules", "", rules)
+	require.Equal(t, 200, one.redact("alice", id, event1, "r").status)
+	require.NotEqual(t, event1, two.setState("alice", id, "m.room.join_rules", "", rules), "what was redacted is not the same any more")
 	one.verify(id, event.V12)
 }
 

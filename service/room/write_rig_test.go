@@ -86,10 +86,14 @@ func (p *people) set(user, name, avatar string) {
 
 // tell appends to the log.
 func (p *people) tell(user string, kind identitypb.UserEventKind, fields ...string) {
+	p.tellOf(user, kind, &identitypb.UserEvent{Fields: fields})
+}
+
+func (p *people) tellOf(user string, kind identitypb.UserEventKind, e *identitypb.UserEvent) {
 	ctx := context.Background()
 	stream, err := p.log.Stream(ctx, userID(user))
 	require.NoError(p.t, err)
-	body, err := proto.Marshal(&identitypb.UserEvent{UserId: userID(user), Fields: fields})
+	body, err := proto.Marshal(e)
 	require.NoError(p.t, err)
 	_, err = p.log.Append(ctx, eventlog.Append{Stream: stream, Expect: eventlog.AnySeq, Entries: []eventlog.Entry{{
 		Kind: eventlog.Kind(kind), Ref: fmt.Sprintf("%s-%d", user, time.Now().UnixNano()), Body: body,
@@ -120,6 +124,8 @@ type world struct {
 	people *people
 	wakes  bus.Bus
 	log    logpb.LogClient
+	// stop ends Run and waits for it.
+	stop func()
 }
 
 func onBothWorlds(t *testing.T, test func(t *testing.T, g *world)) {
@@ -130,6 +136,10 @@ func onBothWorlds(t *testing.T, test func(t *testing.T, g *world)) {
 
 // newWorld starts a room service. Its people are those of another one where that is given: a second instance.
 func newWorld(t testing.TB, databaseURL string, first *world) *world {
+	return newWorldWith(t, databaseURL, first, room.Default())
+}
+
+func newWorldWith(t testing.TB, databaseURL string, first *world, cfg room.Config) *world {
 	ctx, cancel := context.WithCancel(context.Background())
 	db, err := sqldb.Open(ctx, sqldb.Config{URL: databaseURL})
 	require.NoError(t, err)
@@ -143,16 +153,19 @@ func newWorld(t testing.TB, databaseURL string, first *world) *world {
 		t.Cleanup(func() { require.NoError(t, wakes.Close()) })
 		g.wakes, g.people = wakes, newPeople(t, wakes)
 	}
-	g.service, err = room.New(room.Default(), room.Deps{
+	g.service, err = room.New(cfg, room.Deps{
 		DB: db, Bus: g.wakes, Identity: g.people, IdentityLog: g.people, Signer: event.NewSigner("hs", key),
 	})
 	require.NoError(t, err)
 	require.NoError(t, g.service.Prepare(ctx))
 	done := make(chan error, 1)
 	go func() { done <- g.service.Run(ctx) }()
-	t.Cleanup(func() {
+	g.stop = sync.OnceFunc(func() {
 		cancel()
 		require.NoError(t, <-done)
+	})
+	t.Cleanup(func() {
+		g.stop()
 		require.NoError(t, db.Close())
 	})
 	server := rpc.NewServer("room", rpc.Options{})
@@ -260,4 +273,9 @@ func (g *rig) doBody(caller httpx.Caller, method, path string, body []byte) answ
 	w := httptest.NewRecorder()
 	g.handler.ServeHTTP(w, r)
 	return answer{w.Code, w.Body.Bytes()}
+}
+
+// at is the rig for a test within the one that made it.
+func (g *rig) at(t testing.TB) *rig {
+	return &rig{t: t, service: g.service, handler: g.handler, client: g.client, db: g.db}
 }

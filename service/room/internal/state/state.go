@@ -38,9 +38,18 @@ type Entry struct {
 	Seq       int64
 	// Event is kept for the types that rules need at every event (see Kept); nil for others.
 	Event *event.Event
+
+	// id is entryKey, from when the entry is in a state.
+	id string
 }
 
-func (e *Entry) key() string { return entryKey(e.Type, e.Key) }
+func (e *Entry) key() string { return e.id }
+
+func (e *Entry) identify() {
+	if e.id == "" {
+		e.id = entryKey(e.Type, e.Key)
+	}
+}
 
 // entryKey joins a type and a state key. Neither holds NUL: databases do not take it, so requests with it are refused.
 func entryKey(typ, key string) string { return typ + "\x00" + key }
@@ -68,10 +77,12 @@ type State struct {
 
 // New makes the state that has these entries and members, each key once.
 func New(entries []*Entry, members []*Member) State {
-	s := State{other: build(entries), members: build(members)}
+	s := State{}
 	for _, e := range entries {
+		e.identify()
 		s.bytes += e.size()
 	}
+	s.other, s.members = build(entries), build(members)
 	for _, m := range members {
 		s.bytes += m.size()
 		s.counts[index(m.Membership)]++
@@ -132,6 +143,7 @@ func (s State) Bytes() int { return s.bytes }
 
 // WithEntry returns the state after e.
 func (s State) WithEntry(e *Entry) State {
+	e.identify()
 	var old *Entry
 	s.other, old = with(s.other, e)
 	s.bytes += e.size()
@@ -154,6 +166,17 @@ func (s State) WithMember(m *Member) State {
 	return s
 }
 
+// With returns the state after all of these.
+func (s State) With(entries []*Entry, members []*Member) State {
+	for _, e := range entries {
+		s = s.WithEntry(e)
+	}
+	for _, m := range members {
+		s = s.WithMember(m)
+	}
+	return s
+}
+
 // index numbers the memberships. An unknown one, which no room version allows, counts as a leave.
 func index(membership string) int {
 	switch membership {
@@ -172,14 +195,14 @@ func index(membership string) int {
 
 // Sizes in bytes: the structs, their place in a bucket, and an allocation's overhead for each string.
 const (
-	entrySize  = 112
+	entrySize  = 144
 	memberSize = 128
 	// parsedFactor is how much larger a parsed event is than its JSON.
 	parsedFactor = 2
 )
 
 func (e *Entry) size() int {
-	n := entrySize + len(e.Type) + len(e.Key) + len(e.EventID)
+	n := entrySize + 2*(len(e.Type)+len(e.Key)) + len(e.EventID)
 	if e.Event != nil {
 		n += parsedFactor * len(e.Event.JSON())
 	}

@@ -37,8 +37,9 @@ type MemberRow struct {
 }
 
 // LoadRoom reads a room's current state on one snapshot, with the events of the types in kept whose state key is
-// empty. ok is false where the room does not exist.
-func (s *Store) LoadRoom(ctx context.Context, roomID string, kept []string) (r LoadedRoom, ok bool, err error) {
+// empty. Where after is positive, State and Members are only what changed after that sequence number, and what is
+// kept. ok is false where the room does not exist.
+func (s *Store) LoadRoom(ctx context.Context, roomID string, after int64, kept []string) (r LoadedRoom, ok bool, err error) {
 	err = s.db.View(ctx, func(ctx context.Context, q sqldb.Querier) error {
 		r, ok = LoadedRoom{RoomID: roomID}, false
 		var ids string
@@ -54,10 +55,14 @@ func (s *Store) LoadRoom(ctx context.Context, roomID string, kept []string) (r L
 		if err := json.Unmarshal([]byte(ids), &r.Extremities); err != nil {
 			return fmt.Errorf("decode extremities: %w", err)
 		}
-		if r.State, err = loadState(ctx, q, r.Room, kept); err != nil {
+		stateSQL, memberSQL := allStateSQL, allMembersSQL
+		if after > 0 {
+			stateSQL, memberSQL = changedStateSQL, changedMembersSQL
+		}
+		if r.State, err = loadState(ctx, q, stateSQL, r.Room, kept, after); err != nil {
 			return err
 		}
-		if r.Members, err = loadMembers(ctx, q, r.Room); err != nil {
+		if r.Members, err = loadMembers(ctx, q, memberSQL, r.Room, after); err != nil {
 			return err
 		}
 		ok = true
@@ -69,17 +74,37 @@ func (s *Store) LoadRoom(ctx context.Context, roomID string, kept []string) (r L
 	return r, ok, nil
 }
 
-// loadState reads everything but the members, by two ranges of the primary key around them.
-func loadState(ctx context.Context, q sqldb.Querier, room int64, kept []string) ([]StateRow, error) {
-	rows, err := q.Query(ctx, `
-		SELECT c.type, c.state_key, c.seq, c.event_id, e.json
-		FROM (SELECT type, state_key, seq, event_id FROM state_current WHERE room = $1 AND type < 'm.room.member'
-		      UNION ALL
-		      SELECT type, state_key, seq, event_id FROM state_current WHERE room = $1 AND type > 'm.room.member') c
-		LEFT JOIN event e ON e.event_id = c.event_id AND c.state_key = ''
-			AND c.type = ANY($2)                            -- postgres
-			AND c.type IN (SELECT value FROM json_each($2)) -- sqlite
-		WHERE c.event_id IS NOT NULL`, room, kept)
+// keptSQL joins the events that are kept.
+const keptSQL = `
+	LEFT JOIN event e ON e.event_id = c.event_id AND c.state_key = ''
+		AND c.type = ANY($2)                            -- postgres
+		AND c.type IN (SELECT value FROM json_each($2)) -- sqlite
+	WHERE c.event_id IS NOT NULL`
+
+// allStateSQL reads everything but the members, by two ranges of the primary key around them. $3 is 0.
+const allStateSQL = `
+	SELECT c.type, c.state_key, c.seq, c.event_id, e.json
+	FROM (SELECT type, state_key, seq, event_id FROM state_current WHERE room = $1 AND type < 'm.room.member' AND seq > $3
+	      UNION ALL
+	      SELECT type, state_key, seq, event_id FROM state_current WHERE room = $1 AND type > 'm.room.member' AND seq > $3) c
+	` + keptSQL
+
+// changedStateSQL reads the current state of keys that changed, and what is kept: that may have been redacted.
+const changedStateSQL = `
+	SELECT c.type, c.state_key, c.seq, c.event_id, e.json
+	FROM (SELECT s.type, s.state_key, s.seq, s.event_id
+	      FROM (SELECT DISTINCT type, state_key FROM state_delta
+	            WHERE room = $1 AND seq > $3 AND type <> 'm.room.member') d
+	      JOIN state_current s ON s.room = $1 AND s.type = d.type AND s.state_key = d.state_key
+	      UNION
+	      SELECT type, state_key, seq, event_id FROM state_current WHERE room = $1 AND state_key = ''
+		AND type = ANY($2)                            -- postgres
+		AND type IN (SELECT value FROM json_each($2)) -- sqlite
+	      ) c
+	` + keptSQL
+
+func loadState(ctx context.Context, q sqldb.Querier, sql string, room int64, kept []string, after int64) ([]StateRow, error) {
+	rows, err := q.Query(ctx, sql, room, kept, after)
 	if err != nil {
 		return nil, fmt.Errorf("read state: %w", err)
 	}
@@ -95,9 +120,18 @@ func loadState(ctx context.Context, q sqldb.Querier, room int64, kept []string) 
 	return list, rows.Err()
 }
 
-func loadMembers(ctx context.Context, q sqldb.Querier, room int64) ([]MemberRow, error) {
-	rows, err := q.Query(ctx,
-		`SELECT user_id, membership, event_id, sender, seq FROM membership WHERE room = $1`, room)
+// allMembersSQL reads all members. $2 is 0.
+const allMembersSQL = `
+	SELECT user_id, membership, event_id, sender, seq FROM membership WHERE room = $1 AND seq > $2`
+
+// changedMembersSQL reads the members whose event changed.
+const changedMembersSQL = `
+	SELECT m.user_id, m.membership, m.event_id, m.sender, m.seq
+	FROM (SELECT DISTINCT state_key FROM state_delta WHERE room = $1 AND seq > $2 AND type = 'm.room.member') d
+	JOIN membership m ON m.user_id = d.state_key AND m.room = $1`
+
+func loadMembers(ctx context.Context, q sqldb.Querier, sql string, room, after int64) ([]MemberRow, error) {
+	rows, err := q.Query(ctx, sql, room, after)
 	if err != nil {
 		return nil, fmt.Errorf("read members: %w", err)
 	}
