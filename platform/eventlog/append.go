@@ -18,7 +18,7 @@ func (l *Log) Append(ctx context.Context, a Append) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if err := l.queue.add(ctx, p); err != nil {
+	if _, err := l.queue.add(ctx, p); err != nil {
 		return Result{}, fmt.Errorf("append: %w: %w", ErrUnavailable, err)
 	}
 	return p.wait(ctx)
@@ -35,14 +35,9 @@ func (l *Log) AppendAll(ctx context.Context, as []Append) ([]Result, []error) {
 			queued = append(queued, ps[i])
 		}
 	}
-	for start := 0; start < len(queued); start += l.cfg.MaxBatch {
-		part := queued[start:min(start+l.cfg.MaxBatch, len(queued))]
-		if err := l.queue.add(ctx, part...); err != nil {
-			for _, p := range part {
-				p.err = fmt.Errorf("append: %w: %w", ErrUnavailable, err)
-				close(p.done)
-			}
-		}
+	if n, err := l.queue.add(ctx, queued...); err != nil {
+		giveUp(queued[n:], err)
+		answer(queued[n:])
 	}
 	for i, p := range ps {
 		if errs[i] == nil {
@@ -122,8 +117,8 @@ func (l *Log) check(a *Append) error {
 	return nil
 }
 
-// sequence returns the sequence number of the append's entry i, which is 0 with a key, when the
-// append's last one is seq.
+// sequences calls each with the append's entries and their sequence numbers, which are 0 for entries with a key, when
+// the last number is seq.
 func (p *pending) sequences(seq int64, each func(i int, e *Entry, seq int64)) {
 	next := seq - p.nseq
 	for i := range p.Entries {

@@ -3,8 +3,10 @@ package eventlog_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"hongyan/platform/eventlog"
@@ -321,5 +323,29 @@ func TestEpochAndShardsOutliveAReopening(t *testing.T) {
 		h, err := l.Heads(t.Context())
 		require.NoError(t, err)
 		require.NotEqual(t, l.Epoch(), h.Epoch)
+	})
+}
+
+func TestFullQueueLetsEverybodyThrough(t *testing.T) {
+	onBoth(t, func(t *testing.T, running *eventlog.Log) {
+		l, err := eventlog.Open(t.Context(), running.DB(), roomSchema(), eventlog.Config{MaxQueue: 3, MaxBatch: 2})
+		require.NoError(t, err)
+		run(t, l)
+		var wg sync.WaitGroup
+		for i := range 8 {
+			s := stream(t, l, fmt.Sprintf("!%d:x", i))
+			wg.Go(func() {
+				appends := make([]eventlog.Append, 20)
+				for n := range appends {
+					appends[n] = message(s, int64(n), fmt.Sprintf("$%d-%d", i, n))
+				}
+				results, errs := l.AppendAll(t.Context(), appends)
+				for n := range appends {
+					assert.NoError(t, errs[n])
+					assert.Equal(t, int64(n+1), results[n].Seq)
+				}
+			})
+		}
+		wg.Wait()
 	})
 }

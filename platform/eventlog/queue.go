@@ -61,21 +61,34 @@ func newQueue(cfg Config, exclusive bool) *queue {
 	return q
 }
 
-// add queues appends, all or none of them.
-func (q *queue) add(ctx context.Context, ps ...*pending) error {
+// add queues appends, together where there is room for all of them. It returns how many it has queued.
+func (q *queue) add(ctx context.Context, ps ...*pending) (int, error) {
+	queued := 0
 	for i := range ps {
 		select {
 		case q.room <- struct{}{}:
 			continue
 		default:
 		}
+		// No place is held while waiting for another: two who wait for each other would wait for ever.
+		if err := q.push(ps[queued:i]); err != nil {
+			return queued, err
+		}
+		queued = i
 		select {
 		case q.room <- struct{}{}:
 		case <-ctx.Done():
-			q.leave(i)
-			return ctx.Err()
+			return queued, ctx.Err()
 		}
 	}
+	if err := q.push(ps[queued:]); err != nil {
+		return queued, err
+	}
+	return len(ps), nil
+}
+
+// push queues appends for which places are held.
+func (q *queue) push(ps []*pending) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {

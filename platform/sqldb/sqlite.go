@@ -20,6 +20,9 @@ type lite struct {
 	rw      *rewriter
 	writer  *liteWriter
 	readers *litePool
+	copier  *liteCheckpointer
+	closing sync.Once
+	closed  error
 }
 
 func openSQLite(cfg Config) (*lite, error) {
@@ -43,11 +46,17 @@ func openSQLite(cfg Config) (*lite, error) {
 	if err := checkLite(conn); err != nil {
 		return nil, errors.Join(err, conn.close())
 	}
+	copying, err := newLiteConn(context.Background(), writing, rw)
+	if err != nil {
+		return nil, errors.Join(err, conn.close())
+	}
+	writer := startLiteWriter(conn, cfg.MaxBatch)
 	return &lite{
 		cfg:     cfg,
 		rw:      rw,
-		writer:  startLiteWriter(conn, cfg.MaxBatch),
+		writer:  writer,
 		readers: newLitePool(reading, rw, cfg.MaxConns),
+		copier:  startLiteCheckpointer(copying, writer),
 	}, nil
 }
 
@@ -63,8 +72,7 @@ func liteDSN(cfg Config, readOnly bool) string {
 		q.Add("_pragma", "query_only(ON)")
 		cache = max(cache/4, 1)
 	} else {
-		// 16 MiB of log between checkpoints: each page is copied back once for many commits that changed it.
-		q.Add("_pragma", "wal_autocheckpoint(4096)")
+		q.Add("_pragma", fmt.Sprintf("wal_autocheckpoint(%d)", checkpointBackstop))
 		q.Add("_pragma", "journal_size_limit(67108864)")
 	}
 	q.Add("_pragma", fmt.Sprintf("cache_size(-%d)", cache))
@@ -159,8 +167,10 @@ func (l *lite) sqlDB(context.Context) (*sql.DB, func() error, error) {
 
 func (l *lite) close() error {
 	// The writer closes last: the last connection folds the log back into the file.
-	err := l.readers.close()
-	return errors.Join(err, l.writer.stop())
+	l.closing.Do(func() {
+		l.closed = errors.Join(l.readers.close(), l.copier.stop(), l.writer.stop())
+	})
+	return l.closed
 }
 
 // litePool hands out read-only connections, opened when they are first needed.

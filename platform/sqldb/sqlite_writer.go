@@ -12,6 +12,8 @@ type liteWriter struct {
 	conn     *liteConn
 	maxBatch int
 	queue    chan *liteWrite
+	// committed receives when something was committed since it was last received from.
+	committed chan struct{}
 	// stopping is closed by stop; stopped when the goroutine has ended.
 	stopping, stopped chan struct{}
 	// senders counts the writes that may still be put into the queue.
@@ -23,8 +25,10 @@ type liteWriter struct {
 
 // liteWrite is a write that waits in the queue.
 type liteWrite struct {
-	ctx      context.Context // the caller's
-	f        func(context.Context, Tx) error
+	ctx context.Context // the caller's
+	f   func(context.Context, Tx) error
+	// outside runs instead of f, after the batch's transaction.
+	outside  func(*liteConn) error
 	err      error
 	panicked any
 	done     chan struct{}
@@ -32,11 +36,12 @@ type liteWrite struct {
 
 func startLiteWriter(conn *liteConn, maxBatch int) *liteWriter {
 	w := &liteWriter{
-		conn:     conn,
-		maxBatch: maxBatch,
-		queue:    make(chan *liteWrite, 4*maxBatch),
-		stopping: make(chan struct{}),
-		stopped:  make(chan struct{}),
+		conn:      conn,
+		maxBatch:  maxBatch,
+		queue:     make(chan *liteWrite, 4*maxBatch),
+		committed: make(chan struct{}, 1),
+		stopping:  make(chan struct{}),
+		stopped:   make(chan struct{}),
 	}
 	go w.run()
 	return w
@@ -45,7 +50,15 @@ func startLiteWriter(conn *liteConn, maxBatch int) *liteWriter {
 // do queues a write and waits for its outcome, which is always known: a write whose context ends while it
 // is queued is left out.
 func (w *liteWriter) do(ctx context.Context, f func(context.Context, Tx) error) error {
-	req := &liteWrite{ctx: ctx, f: f, done: make(chan struct{})}
+	return w.await(&liteWrite{ctx: ctx, f: f, done: make(chan struct{})})
+}
+
+// between runs f on the writer's connection between two transactions.
+func (w *liteWriter) between(f func(*liteConn) error) error {
+	return w.await(&liteWrite{ctx: context.Background(), outside: f, done: make(chan struct{})})
+}
+
+func (w *liteWriter) await(req *liteWrite) error {
 	if err := w.enqueue(req); err != nil {
 		return err
 	}
@@ -126,8 +139,20 @@ func (w *liteWriter) commit(batch []*liteWrite) {
 			}
 		}
 	}
+	select {
+	case w.committed <- struct{}{}:
+	default:
+	}
 	for _, req := range batch {
-		close(req.done)
+		if req.outside == nil {
+			close(req.done)
+		}
+	}
+	for _, req := range batch {
+		if req.outside != nil {
+			req.err = req.outside(w.conn)
+			close(req.done)
+		}
 	}
 }
 
@@ -138,6 +163,9 @@ func (w *liteWriter) transact(batch []*liteWrite) error {
 	}
 	var err error
 	for _, req := range batch {
+		if req.outside != nil {
+			continue
+		}
 		if err = w.one(req, len(batch) > 1); err != nil {
 			break
 		}
