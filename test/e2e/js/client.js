@@ -1,5 +1,7 @@
 // What the tests need around matrix-js-sdk, which itself is unchanged.
+import "./shim.js";
 import * as sdk from "matrix-js-sdk";
+import { logger } from "matrix-js-sdk/lib/logger.js";
 
 const silent = {
     trace() {},
@@ -11,6 +13,9 @@ const silent = {
         return silent;
     },
 };
+
+// Parts of the SDK that are given no logger use the common one.
+logger.setLevel(logger.levels?.SILENT ?? 5, false);
 
 // Registers an account as any client does: asks for the flows first, then completes the stage.
 export async function register(baseUrl, username) {
@@ -50,7 +55,7 @@ function connect(baseUrl, a) {
 }
 
 // Starts the sync loop and waits until the first sync is in.
-export async function start(client, options = { initialSyncLimit: 20 }) {
+export async function start(client, options = { initialSyncLimit: 20, pendingEventOrdering: "detached" }) {
     const ready = until(client, sdk.ClientEvent.Sync, (state) => state === "PREPARED", "the first sync");
     await client.startClient(options);
     await ready;
