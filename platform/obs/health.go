@@ -3,6 +3,7 @@ package obs
 import (
 	"encoding/json"
 	"net/http"
+	"net/http/pprof"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -49,7 +50,7 @@ func (h *Health) Ready() (bool, map[string]string) {
 }
 
 // AdminHandler serves what monitoring reads, for a listener that is not public: /healthz (the process answers),
-// /readyz (it takes work, else 503 with the reasons) and /metrics. gatherer is the default registry where nil.
+// /readyz (it takes work, else 503 with the reasons), /metrics, and profiles at /debug/pprof/. gatherer is the default registry where nil.
 func AdminHandler(h *Health, gatherer prometheus.Gatherer) http.Handler {
 	if gatherer == nil {
 		gatherer = prometheus.DefaultGatherer
@@ -66,6 +67,11 @@ func AdminHandler(h *Health, gatherer prometheus.Gatherer) http.Handler {
 		}
 		answer(w, http.StatusServiceUnavailable, map[string]any{"status": "not ready", "parts": why})
 	})
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))
 	return mux
 }
