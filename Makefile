@@ -43,7 +43,7 @@ test-go: build ## Run the Go tests, with the race detector and in random order
 
 .PHONY: test-js
 test-js: build ## Run the end-to-end test with matrix-js-sdk
-	cd test/e2e/js && HONGYAN_BIN=$(CURDIR)/bin/hongyan npm test
+	cd test/e2e/js && HONGYAN_BIN=$(CURDIR)/bin/hongyan timeout --kill-after=10s 10m npm test
 
 .PHONY: bench
 bench: ## Run the Go benchmarks (append, send, sync)

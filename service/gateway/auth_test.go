@@ -285,6 +285,8 @@ func TestAPollEndsWithItsClient(t *testing.T) {
 func TestForgetsAndRequestsAtOnce(t *testing.T) {
 	e := newEdge(t, edgeOptions{})
 	stop := make(chan struct{})
+	var current atomic.Value
+	current.Store("")
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -293,17 +295,19 @@ func TestForgetsAndRequestsAtOnce(t *testing.T) {
 				case <-stop:
 					return
 				default:
-					_, _ = e.try("GET", whoami, http.NoBody, token("tok-alice"))
+					_, _ = e.try("GET", whoami, http.NoBody, token(current.Load().(string)))
 				}
 			}
 		})
 	}
-	for range 200 {
-		e.identity.set("tok-alice", &identitypb.AuthenticateResponse{UserId: "@alice:x", DeviceId: "A1"})
-		require.Equal(t, 200, e.get(whoami, token("tok-alice")).status)
-		e.identity.set("tok-alice", nil)
+	for i := range 200 {
+		tok := fmt.Sprint("tok-", i)
+		e.identity.set(tok, &identitypb.AuthenticateResponse{UserId: "@alice:x", DeviceId: "A1"})
+		current.Store(tok)
+		require.Equal(t, 200, e.get(whoami, token(tok)).status)
+		e.identity.set(tok, nil)
 		e.forgetTokens("@alice:x", "A1")
-		require.Equal(t, 401, e.get(whoami, token("tok-alice")).status)
+		require.Equal(t, 401, e.get(whoami, token(tok)).status)
 	}
 	close(stop)
 	wg.Wait()

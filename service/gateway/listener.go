@@ -92,6 +92,7 @@ func (l *Listener) Close() {
 // drain ends; what is left is cut off.
 func (l *Listener) Run(ctx, drain context.Context) error {
 	errorLog := log.New(lineWriter{name: l.name}, "", 0)
+	unused := unusedConns{conns: map[net.Conn]struct{}{}}
 	server := &http.Server{
 		Handler:           l.handler,
 		ReadHeaderTimeout: readHeaderTimeout,
@@ -99,6 +100,7 @@ func (l *Listener) Run(ctx, drain context.Context) error {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          errorLog,
 		TLSConfig:         l.tls,
+		ConnState:         unused.note,
 		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 	var wg sync.WaitGroup
@@ -119,12 +121,48 @@ func (l *Listener) Run(ctx, drain context.Context) error {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
+	unused.close()
 	if e := server.Shutdown(drain); e != nil {
 		logx.Infof("%s: cut off requests that were not answered within the drain", l.name)
 		_ = server.Close() // the connections are given up
 	}
 	wg.Wait()
 	return err
+}
+
+// unusedConns are connections that have not sent a byte. Browsers open them in advance, and http.Server.Shutdown would
+// wait five seconds for a request on them.
+type unusedConns struct {
+	mu     sync.Mutex
+	conns  map[net.Conn]struct{}
+	closed bool
+}
+
+// note is the server's ConnState hook.
+func (u *unusedConns) note(c net.Conn, state http.ConnState) {
+	if state == http.StateIdle {
+		return // it was active before
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if state != http.StateNew {
+		delete(u.conns, c)
+		return
+	}
+	if u.closed {
+		_ = c.Close() // nobody waits for it
+		return
+	}
+	u.conns[c] = struct{}{}
+}
+
+func (u *unusedConns) close() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.closed = true
+	for c := range u.conns {
+		_ = c.Close() // nobody waits for it
+	}
 }
 
 // lineWriter passes net/http's complaints about clients on, for those who debug.
