@@ -80,6 +80,11 @@ func (w *working) mustSend(user matrix.UserID, typ string, isState bool) error {
 	return w.mustHavePower(user, w.auth.levels.EventLevel(typ, isState), "Sending "+shorten(typ))
 }
 
+// maySend tells whether somebody may send state events of a type.
+func (w *working) maySend(user matrix.UserID, typ string) bool {
+	return w.mustSend(user, typ, true) == nil
+}
+
 func (w *working) mustHavePower(user matrix.UserID, need int64, what string) error {
 	if w.auth.levels.UserLevel(user) < need {
 		return matrix.Errorf(matrix.CodeForbidden, "%s here needs a power level of %d.", what, need)

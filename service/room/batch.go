@@ -93,7 +93,7 @@ func (b *batchRun) perform(ctx context.Context, w *working) bool {
 		if op.settled {
 			continue
 		}
-		if err := op.ctx.Err(); err != nil {
+		if err := op.gone(); err != nil {
 			op.settle(nil, err)
 			continue
 		}
@@ -123,7 +123,7 @@ func (b *batchRun) perform(ctx context.Context, w *working) bool {
 func (op *operation) call(ctx context.Context, w *working) (response []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			logx.WithContext(op.ctx).Errorf("operation on room %s panicked: %v\n%s", w.roomID, p, debug.Stack())
+			logx.WithContext(ctx).Errorf("operation on room %s panicked: %v\n%s", w.roomID, p, debug.Stack())
 			response, err = nil, matrix.Internal(fmt.Errorf("panic: %v", p))
 		}
 	}()

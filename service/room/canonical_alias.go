@@ -35,6 +35,16 @@ func parseCanonicalAliases(content []byte) (canonicalAliases, error) {
 	return c, nil
 }
 
+// namedAliases reads a stored m.room.canonical_alias. One that was never checked, being of another server, may have
+// another shape: then it names none.
+func namedAliases(ev *event.Event) canonicalAliases {
+	c, err := parseCanonicalAliases(ev.Content())
+	if err != nil {
+		return canonicalAliases{}
+	}
+	return c
+}
+
 func (c canonicalAliases) names(alias string) bool {
 	return alias == c.alias || slices.Contains(c.alt, alias)
 }
@@ -48,9 +58,7 @@ func (w *working) checkCanonicalAlias(ctx context.Context, content []byte) error
 	}
 	var now canonicalAliases
 	if ev := w.state.Event(event.TypeCanonicalAlias); ev != nil {
-		if now, err = parseCanonicalAliases(ev.Content()); err != nil {
-			now = canonicalAliases{} // it was written before it was checked
-		}
+		now = namedAliases(ev)
 	}
 	for _, alias := range append([]string{next.alias}, next.alt...) {
 		if alias == "" && alias == next.alias || now.names(alias) {
@@ -84,11 +92,11 @@ func (w *working) checkAlias(ctx context.Context, alias string) error {
 // dropAlias takes an alias out of the room's m.room.canonical_alias, if it is there and the user may write that.
 func (w *working) dropAlias(ctx context.Context, user matrix.UserID, alias string) error {
 	ev := w.state.Event(event.TypeCanonicalAlias)
-	if ev == nil || w.mustSend(user, event.TypeCanonicalAlias, true) != nil {
+	if ev == nil || !w.maySend(user, event.TypeCanonicalAlias) {
 		return nil
 	}
-	now, err := parseCanonicalAliases(ev.Content())
-	if err != nil || !now.names(alias) {
+	now := namedAliases(ev)
+	if !now.names(alias) {
 		return nil
 	}
 	o, err := parseObject(ev.Content())

@@ -57,16 +57,6 @@ func (c *rooms) get(id string) *live {
 	return r
 }
 
-// peek returns what is known of a room without keeping it from being evicted; nil if nothing is.
-func (c *rooms) peek(id string) *snapshot {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if r := c.byID[id]; r != nil {
-		return r.snap.Load()
-	}
-	return nil
-}
-
 // set remembers the newest state of a room, nil for none.
 func (c *rooms) set(r *live, snap *snapshot) {
 	r.snap.Store(snap)

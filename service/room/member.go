@@ -176,7 +176,7 @@ func (s *Service) putMember(rw http.ResponseWriter, q request, key string, conte
 	}
 	return s.answer(rw, q, q.once(), func(ctx context.Context, w *working) ([]byte, error) {
 		now := w.state.Membership(q.UserID)
-		if now == "" && !(bodyErr == nil && c.to == event.Join) {
+		if now == "" && (bodyErr != nil || c.to != event.Join) {
 			return nil, errUnknownRoom()
 		}
 		if bodyErr != nil {

@@ -14,8 +14,9 @@ type opFunc func(ctx context.Context, w *working) ([]byte, error)
 
 // operation is an opFunc in the queue of a room.
 type operation struct {
-	ctx context.Context
 	run opFunc
+	// gone says why nobody waits for the operation any more, nil while somebody does.
+	gone func() error
 	// txn, where its ID is not empty, makes the operation happen once.
 	txn eventlog.Txn
 
@@ -42,7 +43,7 @@ func (s *Service) operate(ctx context.Context, roomID string, txn eventlog.Txn, 
 		return nil, matrix.Unavailable(errStopping)
 	}
 	defer s.gate.leave()
-	op := &operation{ctx: ctx, run: f, txn: txn, done: make(chan struct{})}
+	op := &operation{gone: ctx.Err, run: f, txn: txn, done: make(chan struct{})}
 	r := s.rooms.get(roomID)
 
 	r.mu.Lock()
@@ -66,8 +67,10 @@ func (s *Service) operate(ctx context.Context, roomID string, txn eventlog.Txn, 
 	batch := r.take(s.cfg.BatchOperations)
 	r.mu.Unlock()
 
-	s.runBatch(r, batch)
-	s.handOver(r)
+	// The batch is everybody's: one caller's end must not end it.
+	ctx = context.WithoutCancel(ctx)
+	s.runBatch(ctx, r, batch)
+	s.handOver(ctx, r)
 	return op.response, op.err
 }
 
@@ -84,7 +87,7 @@ func (r *live) take(limit int) []*operation {
 
 // handOver ends the caller's turn at the room: what has gathered meanwhile is run by a goroutine of its own, so that
 // nobody's answer waits for later operations.
-func (s *Service) handOver(r *live) {
+func (s *Service) handOver(ctx context.Context, r *live) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.queue) == 0 {
@@ -96,12 +99,12 @@ func (s *Service) handOver(r *live) {
 	s.gate.inside.Add(1)
 	go func() {
 		defer s.gate.leave()
-		s.drain(r)
+		s.drain(ctx, r)
 	}()
 }
 
 // drain runs the queue until it is empty.
-func (s *Service) drain(r *live) {
+func (s *Service) drain(ctx context.Context, r *live) {
 	for {
 		r.mu.Lock()
 		if len(r.queue) == 0 {
@@ -111,14 +114,13 @@ func (s *Service) drain(r *live) {
 		}
 		batch := r.take(s.cfg.BatchOperations)
 		r.mu.Unlock()
-		s.runBatch(r, batch)
+		s.runBatch(ctx, r, batch)
 	}
 }
 
 // runBatch settles the operations and wakes those who wait for them.
-func (s *Service) runBatch(r *live, batch []*operation) {
-	// The batch is everybody's: one caller's end must not end it.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(batch[0].ctx), s.cfg.CommitTimeout)
+func (s *Service) runBatch(ctx context.Context, r *live, batch []*operation) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CommitTimeout)
 	defer cancel()
 	b := batchRun{s: s, r: r, ops: batch}
 	b.run(ctx)
