@@ -94,8 +94,8 @@ func (s *Service) handOver(ctx context.Context, r *live) {
 		r.busy = false
 		return
 	}
-	// Every queued operation holds the gate open until it is answered or given up, but a given-up one does
-	// not: the goroutine holds it itself. Closing waits for both.
+	// The callers of the queued operations may give up and leave: the goroutine is inside by itself. The caller here
+	// has not left yet, so the gate cannot have been found empty.
 	s.gate.inside.Add(1)
 	go func() {
 		defer s.gate.leave()
