@@ -18,26 +18,29 @@ func (l *Log) Append(ctx context.Context, a Append) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if _, err := l.queue.add(ctx, p); err != nil {
+	if _, err := l.queueOf(p.Stream.Shard).add(ctx, p); err != nil {
 		return Result{}, fmt.Errorf("append: %w: %w", ErrUnavailable, err)
 	}
 	return p.wait(ctx)
 }
 
-// AppendAll writes several appends, in one batch where that is possible. Each has its own result and error, and
+// AppendAll writes several appends, those of one committer in one batch where that is possible. Each has its own result and error, and
 // none depends on the others, but those of one stream are written in their order.
 func (l *Log) AppendAll(ctx context.Context, as []Append) ([]Result, []error) {
 	results, errs := make([]Result, len(as)), make([]error, len(as))
 	ps := make([]*pending, len(as))
-	var queued []*pending
+	queued := make([][]*pending, len(l.queues))
 	for i, a := range as {
 		if ps[i], errs[i] = l.prepare(ctx, a); errs[i] == nil {
-			queued = append(queued, ps[i])
+			q := a.Stream.Shard % len(l.queues)
+			queued[q] = append(queued[q], ps[i])
 		}
 	}
-	if n, err := l.queue.add(ctx, queued...); err != nil {
-		giveUp(queued[n:], err)
-		answer(queued[n:])
+	for q, ps := range queued {
+		if n, err := l.queues[q].add(ctx, ps...); err != nil {
+			giveUp(ps[n:], err)
+			answer(ps[n:])
+		}
 	}
 	for i, p := range ps {
 		if errs[i] == nil {

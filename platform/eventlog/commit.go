@@ -26,15 +26,10 @@ const (
 	lastPause  = 250 * time.Millisecond
 )
 
-// commitAll writes batches until the queue is closed and empty.
-func (l *Log) commitAll(ctx context.Context) {
-	for {
-		batch := l.queue.take()
-		if batch == nil {
-			return
-		}
+// commitAll writes a queue's batches until it is closed and empty.
+func (l *Log) commitAll(ctx context.Context, q *queue) {
+	for batch := q.take(); batch != nil; batch = q.take() {
 		l.commit(ctx, batch)
-		l.queue.release(batch)
 	}
 }
 

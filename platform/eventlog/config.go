@@ -10,11 +10,11 @@ import (
 
 // Config is how a log works. The zero value works.
 type Config struct {
-	// Committers is how many batches may be under way at once: 3 on PostgreSQL; always 1 on SQLite.
+	// Committers is how many batches may be under way at once, each of other shards: 3 on PostgreSQL; always 1 on SQLite.
 	Committers int
 	// MaxBatch bounds the appends of a batch (256), MaxBatchBytes what they weigh (4 MiB).
 	MaxBatch, MaxBatchBytes int
-	// MaxQueue bounds the appends that wait (16,384). Beyond it Append waits for its turn to wait.
+	// MaxQueue bounds the appends that wait for each committer (16,384). Beyond it Append waits for its turn to wait.
 	MaxQueue int
 	// TailBytes bounds the memory for the newest records of all shards (32 MiB); negative is none.
 	TailBytes int

@@ -27,10 +27,11 @@ type Log struct {
 	epoch  uint64
 	shards int
 
-	queue *queue
-	tail  *tail
-	names *names
-	seqs  seqReader
+	// queues are the committers'.
+	queues []*queue
+	tail   *tail
+	names  *names
+	seqs   seqReader
 }
 
 // Open makes the log's tables where they are missing and reads its epoch and number of shards. Appends are
@@ -55,9 +56,11 @@ func Open(ctx context.Context, db *sqldb.DB, schema Schema, cfg Config) (*Log, e
 		return nil, fmt.Errorf("open log %s: %w", schema.Name, err)
 	}
 	l.epoch, l.shards = h.Epoch, len(h.Shard)
-	l.tail = newTail(l.shards, cfg.TailBytes, cfg.Committers)
+	l.tail = newTail(l.shards, cfg.TailBytes)
 	l.seqs = seqReader{read: l.readSeqs, timeout: cfg.AttemptTimeout}
-	l.queue = newQueue(cfg, db.Dialect() == sqldb.Postgres)
+	for range cfg.Committers {
+		l.queues = append(l.queues, newQueue(cfg, db.Dialect() == sqldb.Postgres))
+	}
 	return l, nil
 }
 
@@ -111,11 +114,7 @@ func (l *Log) NewEpoch(ctx context.Context) error {
 func (l *Log) Run(ctx context.Context) error {
 	store, err := l.newStore(ctx)
 	if err != nil {
-		l.queue.close()
-		for batch := l.queue.take(); batch != nil; batch = l.queue.take() {
-			giveUp(batch, err)
-			answer(batch)
-		}
+		l.refuseAll(err)
 		return fmt.Errorf("run log %s: %w", l.schema.Name, err)
 	}
 	defer store.close()
@@ -123,14 +122,30 @@ func (l *Log) Run(ctx context.Context) error {
 	// What was accepted is written to the end, whatever happens to ctx.
 	working := context.WithoutCancel(ctx)
 	var wg sync.WaitGroup
-	for range l.cfg.Committers {
-		wg.Go(func() { l.commitAll(working) })
+	for _, q := range l.queues {
+		wg.Go(func() { l.commitAll(working, q) })
 	}
 	<-ctx.Done()
-	l.queue.close()
+	for _, q := range l.queues {
+		q.close()
+	}
 	wg.Wait()
 	return nil
 }
+
+// refuseAll answers all appends, now and from now on, that nothing can be written.
+func (l *Log) refuseAll(err error) {
+	for _, q := range l.queues {
+		q.close()
+		for batch := q.take(); batch != nil; batch = q.take() {
+			giveUp(batch, err)
+			answer(batch)
+		}
+	}
+}
+
+// queueOf returns the queue of a shard.
+func (l *Log) queueOf(shard int) *queue { return l.queues[shard%len(l.queues)] }
 
 func (l *Log) newStore(ctx context.Context) (store, error) {
 	if l.db.Dialect() == sqldb.SQLite {

@@ -17,7 +17,7 @@ func enough() int {
 	if testing.Short() {
 		return 300
 	}
-	return 3000
+	return 1500
 }
 
 // instance opens a log of its own, over connections of its own, as another process would.

@@ -37,10 +37,12 @@ func (p *pending) send() bool {
 // unsent marks it as certainly not written, after an attempt that failed cleanly.
 func (p *pending) unsent() { p.state.Store(stateIdle) }
 
-// queue holds the appends that wait for a batch, in the order of their arrival.
+// queue holds the appends that wait for a batch, in the order of their arrival, in which those of one stream are
+// written. Each committer has a queue, and a shard always the same one: batches that are under way at the
+// same time never wait for each other's shards.
 //
-// Appends of the same stream are written in that order. With exclusive set (PostgreSQL, where a batch is one
-// statement) a stream stands at most once in all batches under way, but for appends that may be merged.
+// With exclusive set (PostgreSQL, where a batch is one statement) a stream stands at most once in a batch, but for
+// appends that may be merged.
 type queue struct {
 	cfg       Config
 	exclusive bool
@@ -49,14 +51,12 @@ type queue struct {
 	arrived sync.Cond
 	waiting []*pending
 	closed  bool
-	// busy are the streams of the batches under way.
-	busy map[int64]struct{}
 	// room holds a token for each append in the queue.
 	room chan struct{}
 }
 
 func newQueue(cfg Config, exclusive bool) *queue {
-	q := &queue{cfg: cfg, exclusive: exclusive, busy: make(map[int64]struct{}), room: make(chan struct{}, cfg.MaxQueue)}
+	q := &queue{cfg: cfg, exclusive: exclusive, room: make(chan struct{}, cfg.MaxQueue)}
 	q.arrived.L = &q.mu
 	return q
 }
@@ -122,13 +122,9 @@ func (q *queue) take() []*pending {
 		batch := q.pick()
 		if len(batch) > 0 {
 			q.leave(len(batch))
-			if len(q.waiting) > 0 {
-				q.arrived.Signal()
-			}
 			return batch
 		}
 		if q.closed && len(q.waiting) == 0 {
-			q.arrived.Broadcast()
 			return nil
 		}
 		q.arrived.Wait()
@@ -155,27 +151,7 @@ func (q *queue) pick() []*pending {
 	}
 	clear(q.waiting[len(kept):])
 	q.waiting = kept
-	if q.exclusive {
-		for _, p := range b.batch {
-			q.busy[p.Stream.ID] = struct{}{}
-		}
-	}
 	return b.batch
-}
-
-// release says that a batch is no longer under way.
-func (q *queue) release(batch []*pending) {
-	if !q.exclusive {
-		return
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, p := range batch {
-		delete(q.busy, p.Stream.ID)
-	}
-	if len(q.waiting) > 0 {
-		q.arrived.Signal()
-	}
 }
 
 // batcher fills one batch.
@@ -222,7 +198,7 @@ func (b *batcher) fits(p *pending) bool {
 		return true
 	}
 	id := p.Stream.ID
-	if has(b.q.busy, id) || has(b.held, id) || has(b.streams, id) && !mergeable(p) {
+	if has(b.held, id) || has(b.streams, id) && !mergeable(p) {
 		return false
 	}
 	if len(p.Statements) > 0 && len(b.batch) > 0 {

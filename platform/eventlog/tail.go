@@ -11,10 +11,10 @@ const recordOverhead = 176
 
 // tail keeps the newest records that this process wrote, so that followers who keep up need no database.
 //
-// For each shard it holds a stretch of positions without a gap, of which it knows every record. A commit that finishes
-// before an earlier one of the same shard waits. Where another process wrote in between, the stretch begins anew.
+// For each shard it holds a stretch of positions without a gap, of which it knows every record. A shard's commits come
+// in order, since they are one committer's; where another process wrote in between, the stretch begins anew.
 type tail struct {
-	limit, committers int
+	limit int
 
 	mu     sync.RWMutex
 	shards []shardTail
@@ -29,8 +29,6 @@ type shardTail struct {
 	set            bool
 	start, through int64
 	records        []Record
-	// early are stretches that begin after through+1.
-	early []stretch
 }
 
 // stretch is what one commit wrote to a shard: the positions first to last.
@@ -39,8 +37,8 @@ type stretch struct {
 	records     []Record
 }
 
-func newTail(shards, limit, committers int) *tail {
-	return &tail{limit: limit, committers: committers, shards: make([]shardTail, shards)}
+func newTail(shards, limit int) *tail {
+	return &tail{limit: limit, shards: make([]shardTail, shards)}
 }
 
 // add takes in what a commit wrote to a shard.
@@ -52,39 +50,19 @@ func (t *tail) add(shard int, s stretch) {
 	defer t.mu.Unlock()
 	st := &t.shards[shard]
 	switch {
-	case !st.set:
-		st.set, st.start, st.through = true, s.first-1, s.first-1
-	case s.first <= st.through:
-		return // from before the stretch began
-	}
-	st.early = append(st.early, s)
-	if len(st.early) > 1 {
-		slices.SortFunc(st.early, func(a, b stretch) int { return int(a.first - b.first) })
-	}
-	if st.early[0].first > st.through+1 && len(st.early) >= t.committers {
-		// Nobody of this process is left who could fill the gap.
+	case st.set && s.first <= st.through:
+		return // known already
+	case st.set && s.first == st.through+1:
+	default:
 		t.drop(shard, len(st.records))
-		st.start, st.through = st.early[0].first-1, st.early[0].first-1
+		st.set, st.start = true, s.first-1
 	}
-	t.join(shard)
+	st.records, st.through = append(st.records, s.records...), s.last
+	for i := range s.records {
+		t.bytes += s.records[i].size()
+		t.order = append(t.order, int32(shard))
+	}
 	t.evict()
-}
-
-// join takes in the early stretches whose turn has come.
-func (t *tail) join(shard int) {
-	st := &t.shards[shard]
-	for len(st.early) > 0 && st.early[0].first <= st.through+1 {
-		s := st.early[0]
-		st.early = slices.Delete(st.early, 0, 1)
-		if s.first <= st.through {
-			continue
-		}
-		st.records, st.through = append(st.records, s.records...), s.last
-		for i := range s.records {
-			t.bytes += s.records[i].size()
-			t.order = append(t.order, int32(shard))
-		}
-	}
 }
 
 // evict forgets the oldest records of all shards until the rest fits.

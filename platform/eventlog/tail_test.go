@@ -39,33 +39,32 @@ func requireNone(t *testing.T, tl *tail, after int64) {
 }
 
 func TestTailServesOnlyWhatHasNoGap(t *testing.T) {
-	tl := newTail(1, 1<<20, 3)
+	tl := newTail(1, 1<<20)
 	requireNone(t, tl, 0)
 	tl.add(0, stretchOf(5, 6, 1))
 	requireNone(t, tl, 3)
 	requireTail(t, tl, 4, []int64{5, 6}, 6)
 	requireNone(t, tl, 6) // nothing newer is known
-
-	tl.add(0, stretchOf(9, 9, 1))
-	requireTail(t, tl, 5, []int64{6}, 6) // 7 and 8 are missing
 	tl.add(0, stretchOf(7, 8, 1))
-	requireTail(t, tl, 5, []int64{6, 7, 8, 9}, 9)
+	requireTail(t, tl, 5, []int64{6, 7, 8}, 8)
 	tl.add(0, stretchOf(1, 2, 1))
 	requireNone(t, tl, 0) // from before it began
+	requireTail(t, tl, 4, []int64{5, 6, 7, 8}, 8)
 }
 
 func TestTailBeginsAnewBehindAnotherProcess(t *testing.T) {
-	tl := newTail(1, 1<<20, 2)
+	tl := newTail(1, 1<<20)
 	tl.add(0, stretchOf(1, 2, 1))
-	tl.add(0, stretchOf(4, 4, 1))
-	requireTail(t, tl, 0, []int64{1, 2}, 2)
-	tl.add(0, stretchOf(5, 5, 1)) // both committers have passed 3: another process wrote it
+	tl.add(0, stretchOf(4, 5, 1)) // another process wrote 3
 	requireNone(t, tl, 0)
+	requireNone(t, tl, 2)
 	requireTail(t, tl, 3, []int64{4, 5}, 5)
+	tl.add(0, stretchOf(6, 6, 1))
+	requireTail(t, tl, 4, []int64{5, 6}, 6)
 }
 
 func TestTailForgetsTheOldest(t *testing.T) {
-	tl := newTail(2, 10*(recordOverhead+100), 1)
+	tl := newTail(2, 10*(recordOverhead+100))
 	for p := int64(1); p <= 100; p++ {
 		tl.add(0, stretchOf(p, p, 100))
 		require.LessOrEqual(t, tl.bytes, tl.limit)
@@ -83,7 +82,7 @@ func TestTailForgetsTheOldest(t *testing.T) {
 }
 
 func TestTailSkipsEmptyPositions(t *testing.T) {
-	tl := newTail(1, 1<<20, 1)
+	tl := newTail(1, 1<<20)
 	s := stretchOf(1, 4, 1)
 	s.records = s.records[1:3] // 1 and 4 were replaced within the batch
 	tl.add(0, s)
@@ -96,7 +95,7 @@ func TestTailSkipsEmptyPositions(t *testing.T) {
 }
 
 func TestTailCanBeOff(t *testing.T) {
-	tl := newTail(1, -1, 1)
+	tl := newTail(1, -1)
 	tl.add(0, stretchOf(1, 1, 1))
 	requireNone(t, tl, 0)
 }
