@@ -21,13 +21,15 @@ const kills = 10
 // The process is killed ten times under load, at random moments. Whatever was acknowledged must be there once, in one
 // order for everybody, and every transaction id must answer the event that it made.
 func TestKilledUnderLoad(t *testing.T) {
-	for _, mode := range []bench.Mode{bench.ModePairs, bench.ModeGroup} {
-		t.Run(string(mode), func(t *testing.T) { killedUnderLoad(t, mode) })
-	}
+	harness.OnEachDatabase(t, func(t *testing.T, options harness.Options) {
+		for _, mode := range []bench.Mode{bench.ModePairs, bench.ModeGroup} {
+			t.Run(string(mode), func(t *testing.T) { killedUnderLoad(t, options, mode) })
+		}
+	})
 }
 
-func killedUnderLoad(t *testing.T, mode bench.Mode) {
-	server := harness.Start(t, harness.Options{})
+func killedUnderLoad(t *testing.T, options harness.Options, mode bench.Mode) {
+	server := harness.Start(t, options)
 	cfg := bench.DefaultConfig()
 	cfg.URL, cfg.Mode, cfg.Users, cfg.Senders = server.URL, mode, 20, 10
 	// One process serves the run and the killer decides when it ends.

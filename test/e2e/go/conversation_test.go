@@ -96,8 +96,10 @@ func (p *person) await(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-func TestManyPeopleInManyRooms(t *testing.T) {
-	server := harness.Start(t, harness.Options{})
+func TestManyPeopleInManyRooms(t *testing.T) { harness.OnEachDatabase(t, talkInManyRooms) }
+
+func talkInManyRooms(t *testing.T, options harness.Options) {
+	server := harness.Start(t, options)
 	const people, rooms, each = 8, 6, 5
 	all := make([]*person, people)
 	for i := range all {
@@ -184,8 +186,10 @@ func history(t *testing.T, p *person, room id.RoomID) []string {
 }
 
 // A bot accepts invites, answers commands, changes the topic, and removes who asks for it.
-func TestBot(t *testing.T) {
-	server := harness.Start(t, harness.Options{})
+func TestBot(t *testing.T) { harness.OnEachDatabase(t, serveABot) }
+
+func serveABot(t *testing.T, options harness.Options) {
+	server := harness.Start(t, options)
 	bot, alice := register(t, server, "bot"), register(t, server, "alice")
 	bot.follow(t, func(ctx context.Context, e *event.Event) {
 		switch {
@@ -241,8 +245,10 @@ func TestBot(t *testing.T) {
 	})
 }
 
-func TestStateChangesAndModeration(t *testing.T) {
-	server := harness.Start(t, harness.Options{})
+func TestStateChangesAndModeration(t *testing.T) { harness.OnEachDatabase(t, moderate) }
+
+func moderate(t *testing.T, options harness.Options) {
+	server := harness.Start(t, options)
 	owner, member, stranger := register(t, server, "owner"), register(t, server, "member"), register(t, server, "stranger")
 	for _, version := range []id.RoomVersion{"6", "7", "8", "9", "10", "11", "12"} {
 		t.Run("version "+string(version), func(t *testing.T) {
@@ -281,8 +287,10 @@ func TestStateChangesAndModeration(t *testing.T) {
 }
 
 // Whoever follows through a clean restart misses nothing and sees nothing twice.
-func TestRestartWithoutLoss(t *testing.T) {
-	server := harness.Start(t, harness.Options{})
+func TestRestartWithoutLoss(t *testing.T) { harness.OnEachDatabase(t, talkThroughARestart) }
+
+func talkThroughARestart(t *testing.T, options harness.Options) {
+	server := harness.Start(t, options)
 	speaker, listener := register(t, server, "speaker"), register(t, server, "listener")
 	made, err := speaker.CreateRoom(t.Context(), &mautrix.ReqCreateRoom{Preset: "public_chat"})
 	require.NoError(t, err)
