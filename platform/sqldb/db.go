@@ -102,7 +102,8 @@ func (db *DB) Pool() *pgxpool.Pool { return db.pool }
 func (db *DB) SQL(sql string) string { return db.backend.rewrite(sql) }
 
 // Query reads on its own: it sees what was committed before it, never a transaction in progress. The rows
-// hold a connection until they are closed; do not query once more while holding them.
+// hold a connection until they are closed; do not query once more while holding them. On PostgreSQL a query whose
+// connection is lost before its first row is repeated, so that it must not write.
 func (db *DB) Query(ctx context.Context, sql string, args ...any) (Rows, error) {
 	return db.backend.Query(ctx, sql, args...)
 }
@@ -119,8 +120,8 @@ func (db *DB) View(ctx context.Context, f func(context.Context, Querier) error) 
 
 // Write runs f in a transaction and commits it when f returns nil. When Write has returned nil, what f wrote is
 // on disk; when it returns f's error, nothing of it is. f must do nothing else than read and write through
-// its Tx: on SQLite all other writes wait for it, and on PostgreSQL it may be repeated after a
-// serialization failure or deadlock. It must not write to the tables of an eventlog.
+// its Tx: on SQLite all other writes wait for it, and on PostgreSQL it may be repeated after a serialization
+// failure, a deadlock or a connection that was lost before the commit. It must not write to the tables of an eventlog.
 //
 // An error for which IsConnectionLost holds leaves open whether the transaction was committed.
 func (db *DB) Write(ctx context.Context, f func(context.Context, Tx) error) error {

@@ -1,6 +1,8 @@
 package sqldb_test
 
 import (
+	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -65,4 +67,36 @@ func TestClosedDatabase(t *testing.T) {
 		require.Error(t, err)
 		require.Error(t, db.QueryRow(t.Context(), "SELECT 1").Scan(new(int)))
 	})
+}
+
+func TestPostgresConnectionsMayBeEndedWhileIdle(t *testing.T) {
+	url := pgtest.Start(t)
+	db, admin := open(t, url), open(t, url)
+	migrate(t, db)
+	for i := range 20 {
+		_, err := admin.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+		require.NoError(t, err)
+		if i%2 == 0 {
+			require.NoError(t, db.Write(t.Context(), func(ctx context.Context, tx sqldb.Tx) error {
+				_, err := tx.Exec(ctx, insertThing, fmt.Sprint(i), i, []byte("x"), false, nil)
+				return err
+			}))
+		}
+		var one int
+		require.NoError(t, db.QueryRow(t.Context(), "SELECT 1").Scan(&one))
+		require.Equal(t, 1, one)
+
+		rows, err := db.Query(t.Context(), "SELECT n FROM generate_series(1, 3) AS n")
+		require.NoError(t, err)
+		n := 0
+		for rows.Next() {
+			n++
+		}
+		require.NoError(t, rows.Err())
+		require.Equal(t, 3, n)
+	}
+	require.Error(t, db.QueryRow(t.Context(), "SELECT no_such_column").Scan(new(int)))
+	_, err := db.Exec(t.Context(), "SELECT 1")
+	require.NoError(t, err)
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// maxAttempts bounds how often Write repeats a transaction that lost to another.
+// maxAttempts bounds how often Write tries a transaction that lost to another, or lost its connection.
 const maxAttempts = 8
 
 // postgres is a PostgreSQL database.
@@ -99,15 +99,15 @@ func (p *postgres) check(ctx context.Context) error {
 }
 
 func (p *postgres) Query(ctx context.Context, sql string, args ...any) (Rows, error) {
-	rows, err := p.pool.Query(ctx, p.rw.rewrite(sql), args...)
-	if err != nil {
-		return nil, err
+	r := p.read(ctx, sql, args)
+	if r.err != nil && !IsConnectionLost(r.err) {
+		return nil, r.err
 	}
-	return rows, nil
+	return r, nil
 }
 
 func (p *postgres) QueryRow(ctx context.Context, sql string, args ...any) Row {
-	return p.pool.QueryRow(ctx, p.rw.rewrite(sql), args...)
+	return pgRow{p.read(ctx, sql, args)}
 }
 
 func (p *postgres) rewrite(sql string) string { return p.rw.rewrite(sql) }
@@ -118,13 +118,19 @@ func (p *postgres) view(ctx context.Context, f func(context.Context, Querier) er
 }
 
 func (p *postgres) write(ctx context.Context, f func(context.Context, Tx) error) error {
-	return p.retry(ctx, func() error {
-		return pgx.BeginTxFunc(ctx, p.pool, pgx.TxOptions{}, func(tx pgx.Tx) error { return f(ctx, pgTx{tx, p.rw}) })
+	committing := false
+	return p.retry(ctx, func(err error) bool { return IsRetryable(err) || !committing && IsConnectionLost(err) }, func() error {
+		committing = false
+		return pgx.BeginTxFunc(ctx, p.pool, pgx.TxOptions{}, func(tx pgx.Tx) error {
+			err := f(ctx, pgTx{tx, p.rw})
+			committing = err == nil
+			return err
+		})
 	})
 }
 
 func (p *postgres) exec(ctx context.Context, sql string, args []any) (n int64, err error) {
-	err = p.retry(ctx, func() error {
+	err = p.retry(ctx, IsRetryable, func() error {
 		var tag pgconn.CommandTag
 		tag, err = p.pool.Exec(ctx, p.rw.rewrite(sql), args...)
 		n = tag.RowsAffected()
@@ -133,11 +139,11 @@ func (p *postgres) exec(ctx context.Context, sql string, args []any) (n int64, e
 	return n, err
 }
 
-// retry repeats what lost to another transaction, after a pause that grows and varies.
-func (p *postgres) retry(ctx context.Context, f func() error) error {
+// retry repeats what may be repeated, after a pause that grows and varies.
+func (p *postgres) retry(ctx context.Context, may func(error) bool, f func() error) error {
 	for attempt := 1; ; attempt++ {
 		err := f()
-		if err == nil || attempt == maxAttempts || !IsRetryable(err) {
+		if err == nil || attempt == maxAttempts || ctx.Err() != nil || !may(err) {
 			return err
 		}
 		pause := time.Duration(rand.Int64N(int64(5*time.Millisecond) << attempt))
