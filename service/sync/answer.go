@@ -11,16 +11,14 @@ import (
 	"hongyan/service/sync/internal/live"
 )
 
-// answer is one answer that is being put together.
+// answer is one answer that is being put together. Its cut is what it is complete up to, its token the same for the client.
 type answer struct {
 	s    *Service
 	r    *request
 	u    *live.User
 	view *live.View
-	// cut is what the answer is complete up to, token the same for the client; now is in milliseconds since 1970.
-	cut   live.Cut
-	token synctoken.Token
-	now   int64
+	// now is in milliseconds since 1970.
+	now int64
 
 	ignored *ignored
 	// entries are the new entries of the user's log, by room; under "" the global ones.
@@ -34,15 +32,38 @@ type answer struct {
 	// members are the member events in the answer, as sessions remember them.
 	members []uint64
 
-	// part and ranges are reused from room to room.
-	part   part
-	ranges live.Range
+	*scratch
+}
+
+// scratch is memory that goes from answer to answer.
+type scratch struct {
+	cut     live.Cut
+	token   synctoken.Token
+	changes []live.Change
+	part    part
+	ranges  live.Range
+}
+
+// release gives the scratch back, without what it points to.
+func (s *Service) release(m *scratch) {
+	clear(m.changes[:cap(m.changes)])
+	clear(m.part.timeline[:cap(m.part.timeline)])
+	clear(m.part.state[:cap(m.part.state)])
+	clear(m.ranges.Events[:cap(m.ranges.Events)])
+	clear(m.ranges.Receipts[:cap(m.ranges.Receipts)])
+	m.part = part{timeline: m.part.timeline[:0], state: m.part.state[:0]}
+	s.scratch.Put(m)
 }
 
 // answer puts together what is new for a request. The news tell whether that is anything; without news the body is only
 // of use when last says that the client gets it in any case.
 func (s *Service) answer(ctx context.Context, r *request, u *live.User, view *live.View, last bool) (body *[]byte, news bool, err error) {
-	a := &answer{s: s, r: r, u: u, view: view, now: s.deps.Clock().UnixMilli()}
+	m, ok := s.scratch.Get().(*scratch)
+	if !ok {
+		m = &scratch{}
+	}
+	defer s.release(m)
+	a := &answer{s: s, r: r, u: u, view: view, now: s.deps.Clock().UnixMilli(), scratch: m}
 	changes, tick := a.take()
 	if a.entries, err = a.newEntries(ctx); err != nil {
 		return nil, false, err
@@ -52,7 +73,7 @@ func (s *Service) answer(ctx context.Context, r *request, u *live.User, view *li
 		return nil, false, nil
 	}
 	a.ignored = preferencesOf(u).ignored
-	a.token = a.nextBatch()
+	a.nextBatch()
 	next := a.token.String()
 
 	body = s.buffers.get()
@@ -78,10 +99,11 @@ func (a *answer) take() (changes []live.Change, tick uint64) {
 		a.s.node.Cut(a.u, &a.cut)
 		var ok bool
 		if a.r.initial() || a.r.fullState {
-			changes, tick, ok = a.u.All(changes[:0], &a.cut)
+			changes, tick, ok = a.u.All(a.changes[:0], &a.cut)
 		} else {
-			changes, tick, ok = a.u.Changed(changes[:0], &a.r.from, &a.cut, a.view.Tick)
+			changes, tick, ok = a.u.Changed(a.changes[:0], &a.r.from, &a.cut, a.view.Tick)
 		}
+		a.changes = changes
 		if ok {
 			return changes, tick
 		}
@@ -116,17 +138,14 @@ func hasChange(changes []live.Change, room string) bool {
 	return false
 }
 
-// nextBatch is the cut as a token.
-func (a *answer) nextBatch() synctoken.Token {
-	t := synctoken.Token{Millis: a.cut.Clock, Sync: a.cut.User}
+// nextBatch makes the cut a token.
+func (a *answer) nextBatch() {
+	t := &a.token
+	*t = synctoken.Token{Millis: a.cut.Clock, Sync: a.cut.User, Rooms: t.Rooms[:0]}
 	t.RoomEpoch, t.SyncEpoch = a.s.node.Epochs()
-	t.Rooms = make([]synctoken.ShardPosition, 0, len(a.cut.Rooms))
-	for shard, position := range a.cut.Rooms {
-		if a.u.HasShard(shard) {
-			t.Rooms = append(t.Rooms, synctoken.ShardPosition{Shard: shard, Position: position})
-		}
-	}
-	return t
+	a.u.Shards(func(shard int) {
+		t.Rooms = append(t.Rooms, synctoken.ShardPosition{Shard: shard, Position: a.cut.Rooms[shard]})
+	})
 }
 
 // prevBatch is the place before a part's timeline as a token: the same for every reader, whenever it is made.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/tidwall/gjson"
-
 	roompb "hongyan/api/room"
 	"hongyan/matrix/auth"
 	"hongyan/matrix/canonicaljson"
@@ -25,30 +23,24 @@ type circumstances struct {
 
 // circumstances returns what push rules ask about a room: from memory, and from the room's owner the first time.
 func (a *answer) circumstances(ctx context.Context, c *live.Change) (*circumstances, error) {
-	self := live.StateKey{Type: event.TypeMember, Key: a.r.user}
-	create, levels := live.StateKey{Type: event.TypeCreate}, live.StateKey{Type: event.TypePowerLevels}
-	keys := []live.StateKey{create, levels, self}
-	state := make(map[live.StateKey]*live.Event, len(keys))
-	counts, known := live.Counts{}, false
+	keys := [...]live.StateKey{
+		{Type: event.TypeCreate}, {Type: event.TypePowerLevels}, {Type: event.TypeMember, Key: a.r.user},
+	}
+	var state [len(keys)]*live.Event
+	var counts live.Counts
+	known := false
 	if c.Room != nil {
-		counts, known = c.Room.Facts.Counts()
-		for _, k := range keys {
-			e, ok := c.Room.Facts.State(k)
-			known = known && ok
-			state[k] = e
-		}
+		counts, known = c.Room.Facts.Known(keys[:], state[:])
 	}
 	if !known {
 		var err error
-		if counts, err = a.readCircumstances(ctx, c, keys, state); err != nil {
+		if counts, err = a.readCircumstances(ctx, c, keys[:], state[:]); err != nil {
 			return nil, err
 		}
 	}
-	out := &circumstances{
-		room: c.Room, id: c.RoomID, members: counts.Joined, create: state[create], powerLevels: state[levels],
-	}
-	if e := state[self]; e != nil {
-		out.displayName = gjson.GetBytes(e.Content(), "displayname").Str
+	out := &circumstances{room: c.Room, id: c.RoomID, members: counts.Joined, create: state[0], powerLevels: state[1]}
+	if state[2] != nil {
+		out.displayName = state[2].DisplayName
 	}
 	return out, nil
 }
@@ -64,7 +56,7 @@ func (c *circumstances) evaluate(rules *pushrules.Evaluator, e *live.Event) (pus
 	}
 	var value any
 	if c.room != nil {
-		value = c.room.Memo.Get(e, prepare)
+		value = c.room.Memo.Get(e, memoPrepared, prepare)
 	} else {
 		value = prepare()
 	}
@@ -85,7 +77,7 @@ func (c *circumstances) prepare(e *live.Event) (*pushrules.Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	levels, err := c.parseLevels()
+	levels, err := c.levels()
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +86,35 @@ func (c *circumstances) prepare(e *live.Event) (*pushrules.Prepared, error) {
 		around.SenderCanNotify = func(key string) bool { return levels.CanNotify(e.Sender, key) }
 	}
 	return pushrules.Prepare(ev, around), nil
+}
+
+// What readers of a room make of an event for each other.
+const (
+	memoPrepared = iota
+	memoLevels
+)
+
+// levels are the room's power levels, read once for all readers.
+func (c *circumstances) levels() (*auth.PowerLevels, error) {
+	e := c.powerLevels
+	if e == nil {
+		e = c.create
+	}
+	if e == nil || c.room == nil {
+		return c.parseLevels()
+	}
+	value := c.room.Memo.Get(e, memoLevels, func() any {
+		levels, err := c.parseLevels()
+		if err != nil {
+			return err
+		}
+		return levels
+	})
+	if err, ok := value.(error); ok {
+		return nil, err
+	}
+	levels, _ := value.(*auth.PowerLevels)
+	return levels, nil
 }
 
 // parseLevels reads the power levels; nil where the room has no create event that this could be known from.
@@ -117,12 +138,11 @@ func (c *circumstances) parseLevels() (*auth.PowerLevels, error) {
 
 // readCircumstances asks the room's owner, and keeps the answer for other readers.
 func (a *answer) readCircumstances(
-	ctx context.Context, c *live.Change, keys []live.StateKey, state map[live.StateKey]*live.Event,
+	ctx context.Context, c *live.Change, keys []live.StateKey, state []*live.Event,
 ) (live.Counts, error) {
 	req := &roompb.StateRequest{RoomId: c.RoomID, SummaryFor: a.r.user}
 	for _, k := range keys {
 		req.Keys = append(req.Keys, &roompb.StateKey{Type: k.Type, StateKey: k.Key})
-		state[k] = nil
 	}
 	resp, err := a.s.deps.Room.State(ctx, req)
 	if err != nil {
@@ -132,13 +152,20 @@ func (a *answer) readCircumstances(
 	if err != nil {
 		return live.Counts{}, err
 	}
-	for _, e := range events {
-		state[live.StateKey{Type: e.Type, Key: e.StateKey}] = e
+	found := make(map[live.StateKey]*live.Event, len(keys))
+	for i, k := range keys {
+		state[i] = nil
+		for _, e := range events {
+			if e.Type == k.Type && e.StateKey == k.Key {
+				state[i] = e
+			}
+		}
+		found[k] = state[i]
 	}
 	sum := resp.Summary
 	counts := live.Counts{Seq: resp.Seq, Joined: sum.GetJoined(), Invited: sum.GetInvited(), Named: sum.GetNamed()}
 	if c.Room != nil {
-		c.Room.Facts.PutState(resp.Seq, state)
+		c.Room.Facts.PutState(resp.Seq, found)
 		c.Room.Facts.PutCounts(counts)
 	}
 	return counts, nil

@@ -36,7 +36,7 @@ func Default() Config {
 	return Config{
 		Live: live.Default(), MaxTimeout: 3 * time.Minute,
 		InitialEvents: 20, NewEvents: 100, MaxEvents: 1000,
-		RoomReads: 32, RequestReads: 8, MaxTyping: 2 * time.Minute, MaxUnread: 1000, MaxFilters: 1000, MaxTags: 100,
+		RoomReads: 32, RequestReads: 8, MaxTyping: 2 * time.Minute, MaxUnread: 250, MaxFilters: 1000, MaxTags: 100,
 	}
 }
 

@@ -39,7 +39,11 @@ func (a *answer) appendJoined(ctx context.Context, dst []byte, c *live.Change) (
 	if p.empty() {
 		return dst, nil
 	}
-	if err := a.addUnread(ctx, p, c); err != nil {
+	newest := int64(0)
+	if len(events) > 0 {
+		newest = events[len(events)-1].Seq
+	}
+	if err := a.addUnread(ctx, p, c, newest); err != nil {
 		return dst, err
 	}
 	return a.appendJoinedPart(dst, p), nil
@@ -87,12 +91,9 @@ func (a *answer) shows(roomID string, e *live.Event) bool {
 
 // subjectOf is what a filter looks at in an event.
 func subjectOf(f *filter.RoomEventFilter, roomID string, e *live.Event) filter.Subject {
-	s := filter.Subject{Type: e.Type, Sender: string(e.Sender), RoomID: roomID}
+	s := filter.Subject{Type: e.Type, Sender: string(e.Sender), RoomID: roomID, RelType: e.RelType}
 	if f.ContainsURL != nil {
 		s.HasURL = gjson.GetBytes(e.Content(), "url").Exists()
-	}
-	if f.RelTypes != nil || len(f.NotRelTypes) > 0 {
-		s.RelType = gjson.GetBytes(e.Content(), `m\.relates_to.rel_type`).Str
 	}
 	return s
 }

@@ -128,13 +128,16 @@ func (a *answer) addMember(p *part, e *live.Event) {
 	a.members = append(a.members, key)
 }
 
-// remember notes the member events of a timeline.
-func (a *answer) remember(timeline []shown) {
-	for i := range timeline {
-		if timeline[i].IsMember() {
-			a.mu.Lock()
-			a.members = append(a.members, hashEvent(timeline[i].ID))
-			a.mu.Unlock()
+// remember notes the member events that a lazy-loading client is sent.
+func (a *answer) remember(events []shown) {
+	if !a.r.filter.Room.State.LazyLoadMembers {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := range events {
+		if events[i].IsMember() {
+			a.members = append(a.members, hashEvent(events[i].ID))
 		}
 	}
 }

@@ -53,6 +53,7 @@ type Service struct {
 
 	filters filterCache
 	buffers bufferPool
+	scratch sync.Pool
 	// reads bounds the rooms that are read from further back at once.
 	reads chan struct{}
 }
@@ -157,3 +158,6 @@ func (s *Service) Stats() Stats { return s.node.Stats() }
 func (s *Service) userRooms(ctx context.Context, userID string) (*roompb.UserRoomsResponse, error) {
 	return s.deps.Room.UserRooms(ctx, &roompb.UserRoomsRequest{UserId: userID, WithForgotten: true})
 }
+
+// Ready is closed when the service knows where the logs are and answers requests.
+func (s *Service) Ready() <-chan struct{} { return s.node.Ready() }

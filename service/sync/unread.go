@@ -5,8 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-
-	"github.com/tidwall/gjson"
+	"sync"
 
 	roompb "hongyan/api/room"
 	syncpb "hongyan/api/sync"
@@ -27,16 +26,21 @@ type unread struct {
 	threads map[string]counts
 }
 
-// counter is what is known of a user's unread events in a room. It is replaced, never changed.
+// counter is what is known of a user's unread events in a room.
 type counter struct {
-	// through is the sequence number up to which events were looked at.
-	through int64
-	// items are the events that notify, oldest first.
-	items []unreadItem
-	// own are the newest own events by thread: who writes has read.
-	own map[string]int64
+	mu sync.Mutex
 	// rules are those that the items were found by.
 	rules *pushrules.Evaluator
+	// through is the sequence number up to which events were looked at.
+	through int64
+	// items are the unread events that notify, oldest first; main and threads count them.
+	items   []unreadItem
+	main    counts
+	threads map[string]counts
+	// marks are those that were taken off last, own the newest own events by thread: who writes has read. read is both.
+	marks []*syncpb.ReadMark
+	own   map[string]int64
+	read  readMarks
 }
 
 type unreadItem struct {
@@ -45,66 +49,66 @@ type unreadItem struct {
 	highlight bool
 }
 
-// addUnread counts what is unread in a room up to the answer's cut. Only what came since the last count is looked at,
-// unless nothing is known yet: then up to MaxUnread of the newest events after the user's receipt.
-func (a *answer) addUnread(ctx context.Context, p *part, c *live.Change) error {
+// look is what looking at further events found.
+type look struct {
+	through int64
+	items   []unreadItem
+	own     map[string]int64
+}
+
+// addUnread counts what is unread in a room up to the answer's cut. newest is the sequence number of the newest event
+// there, 0 if it is not known to have any since the last count. Only what came since the last count is looked at, unless
+// nothing is known yet: then up to MaxUnread of the newest events after the user's receipt.
+func (a *answer) addUnread(ctx context.Context, p *part, c *live.Change, newest int64) error {
 	rules := preferencesOf(a.u).rules
-	old, _ := c.Unread.Load().(*counter)
 	marks := a.u.Marks(c.RoomID)
-	if old == nil || old.rules != rules {
-		old = nil
+	n, _ := c.Unread.Load().(*counter)
+	if n == nil || n.rules != rules {
+		n = nil
 	}
-	next, err := a.count(ctx, c, old, rules, marks)
+	found, err := a.look(ctx, c, n, rules, marks, newest)
 	if err != nil {
 		return err
 	}
-	read := readUpTo(marks, next.own)
-	next.items = slices.DeleteFunc(slices.Clone(next.items), func(i unreadItem) bool { return read.has(i) })
-	if current, _ := c.Unread.Load().(*counter); current == nil || current.rules != rules || current.through <= next.through {
-		c.Unread.Store(next)
+	if n == nil {
+		n = &counter{rules: rules}
+		c.Unread.Store(n)
 	}
-	byThread := a.r.filter.Room.Timeline.UnreadThreadNotifications
-	for _, i := range next.items {
-		if byThread && i.thread != mainThread {
-			if p.unread.threads == nil {
-				p.unread.threads = map[string]counts{}
-			}
-			t := p.unread.threads[i.thread]
-			t.add(i)
-			p.unread.threads[i.thread] = t
-			continue
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.take(found, marks, a.s.cfg.MaxUnread)
+	p.unread.counts = n.main
+	if !a.r.filter.Room.Timeline.UnreadThreadNotifications {
+		for _, t := range n.threads {
+			p.unread.notify += t.notify
+			p.unread.highlight += t.highlight
 		}
-		p.unread.add(i)
+	} else if len(n.threads) > 0 {
+		p.unread.threads = maps.Clone(n.threads)
 	}
 	return nil
 }
 
-func (c *counts) add(i unreadItem) {
-	c.notify++
-	if i.highlight {
-		c.highlight++
-	}
-}
-
-// count brings a counter up to the answer's cut; nil begins anew.
-func (a *answer) count(
-	ctx context.Context, c *live.Change, old *counter, rules *pushrules.Evaluator, marks []*syncpb.ReadMark,
-) (*counter, error) {
-	next := &counter{rules: rules, own: map[string]int64{}}
-	var after int64
-	if old != nil {
-		next.through, next.items, next.own = old.through, old.items, old.own
-		after = old.through
-	} else {
-		after, _ = oldestMark(marks)
-	}
-	if c.Room != nil {
-		if events, ok := a.s.node.Since(c.Room, after, a.through(c)); ok {
-			return next, a.evaluate(ctx, c, next, events)
+// look looks at the events that a counter has not seen; nil has seen none.
+func (a *answer) look(
+	ctx context.Context, c *live.Change, n *counter, rules *pushrules.Evaluator, marks []*syncpb.ReadMark, newest int64,
+) (*look, error) {
+	found := &look{}
+	after, position := oldestMark(marks)
+	if n != nil {
+		n.mu.Lock()
+		after = n.through
+		n.mu.Unlock()
+		if newest <= after {
+			return found, nil
 		}
 	}
-	next = &counter{rules: rules, own: map[string]int64{}}
-	_, position := oldestMark(marks)
+	found.through = after
+	if c.Room != nil {
+		if events, ok := a.s.node.Since(c.Room, after, a.through(c)); ok {
+			return found, a.evaluate(ctx, c, rules, found, events)
+		}
+	}
 	resp, err := a.s.deps.Room.Timeline(ctx, &roompb.TimelineRequest{
 		RoomId: c.RoomID, UserId: a.r.user, After: position, Through: a.through(c), Limit: int32(a.s.cfg.MaxUnread),
 	})
@@ -115,15 +119,15 @@ func (a *answer) count(
 	if err != nil {
 		return nil, err
 	}
-	if err := a.evaluate(ctx, c, next, events); err != nil {
+	if err := a.evaluate(ctx, c, rules, found, events); err != nil {
 		return nil, err
 	}
-	next.through = max(next.through, resp.EndSeq)
-	return next, nil
+	found.through = max(found.through, resp.EndSeq)
+	return found, nil
 }
 
 // evaluate looks at further events, oldest first.
-func (a *answer) evaluate(ctx context.Context, c *live.Change, next *counter, events []*live.Event) error {
+func (a *answer) evaluate(ctx context.Context, c *live.Change, rules *pushrules.Evaluator, found *look, events []*live.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
@@ -131,55 +135,108 @@ func (a *answer) evaluate(ctx context.Context, c *live.Change, next *counter, ev
 	if err != nil {
 		return err
 	}
-	items, own := slices.Clip(next.items), next.own
 	for _, e := range events {
-		if e.Seq <= next.through {
+		if e.Seq <= found.through {
 			continue
 		}
-		next.through = e.Seq
-		if string(e.Sender) == a.r.user {
-			if !e.IsState {
-				thread, err := a.threadOf(ctx, c, e)
-				if err != nil {
-					return err
-				}
-				own = maps.Clone(own)
-				own[thread] = e.Seq
+		found.through = e.Seq
+		own := string(e.Sender) == a.r.user
+		if own && e.IsState || !own && a.ignored.sends(string(e.Sender)) {
+			continue
+		}
+		var result pushrules.Result
+		if !own {
+			if result, err = circumstances.evaluate(rules, e); err != nil {
+				return err
 			}
-			continue
-		}
-		if a.ignored.sends(string(e.Sender)) {
-			continue
-		}
-		result, err := circumstances.evaluate(next.rules, e)
-		if err != nil {
-			return err
-		}
-		if !result.Notify {
-			continue
+			if !result.Notify {
+				continue
+			}
 		}
 		thread, err := a.threadOf(ctx, c, e)
 		if err != nil {
 			return err
 		}
-		items = append(items, unreadItem{e.Seq, thread, result.Highlight})
+		if own {
+			if found.own == nil {
+				found.own = map[string]int64{}
+			}
+			found.own[thread] = e.Seq
+			continue
+		}
+		found.items = append(found.items, unreadItem{e.Seq, thread, result.Highlight})
 	}
-	if len(items) > a.s.cfg.MaxUnread {
-		items = items[len(items)-a.s.cfg.MaxUnread:]
-	}
-	next.items, next.own = items, own
 	return nil
+}
+
+// take takes off what was read, and adds what was found, which another request may have added before.
+func (n *counter) take(found *look, marks []*syncpb.ReadMark, most int) {
+	if !sameList(n.marks, marks) || len(found.own) > 0 {
+		for thread, seq := range found.own {
+			if n.own == nil {
+				n.own = map[string]int64{}
+			}
+			n.own[thread] = max(n.own[thread], seq)
+		}
+		n.marks, n.read = marks, readUpTo(marks, n.own)
+		n.items = slices.DeleteFunc(n.items, func(i unreadItem) bool {
+			read := n.read.has(i)
+			if read {
+				n.count(i, -1)
+			}
+			return read
+		})
+	}
+	for _, i := range found.items {
+		if i.seq > n.through && !n.read.has(i) {
+			n.items = append(n.items, i)
+			n.count(i, 1)
+		}
+	}
+	for len(n.items) > most {
+		n.count(n.items[0], -1)
+		n.items = n.items[1:]
+	}
+	n.through = max(n.through, found.through)
+}
+
+// count adds an item to its thread's counts, or takes it off.
+func (n *counter) count(i unreadItem, by int64) {
+	if i.thread == mainThread {
+		n.main.add(i, by)
+		return
+	}
+	if n.threads == nil {
+		n.threads = map[string]counts{}
+	}
+	t := n.threads[i.thread]
+	t.add(i, by)
+	if t.notify == 0 {
+		delete(n.threads, i.thread)
+	} else {
+		n.threads[i.thread] = t
+	}
+}
+
+func (c *counts) add(i unreadItem, by int64) {
+	c.notify += by
+	if i.highlight {
+		c.highlight += by
+	}
+}
+
+// sameList tells whether two lists of marks are the same one: a changed list is another.
+func sameList(a, b []*syncpb.ReadMark) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // threadOf is the thread that an event is in.
 func (a *answer) threadOf(ctx context.Context, c *live.Change, e *live.Event) (string, error) {
-	relation := gjson.GetBytes(e.Content(), `m\.relates_to`)
-	related := relation.Get("event_id").Str
 	switch {
-	case related == "":
+	case e.RelatesTo == "":
 		return mainThread, nil
-	case relation.Get("rel_type").Str == "m.thread":
-		return related, nil
+	case e.RelType == "m.thread":
+		return e.RelatesTo, nil
 	}
 	// It may relate to an event in a thread, over at most three hops.
 	resp, err := a.s.deps.Room.Locate(ctx, &roompb.LocateRequest{RoomId: c.RoomID, EventId: string(e.ID), UserId: a.r.user})

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"slices"
 	"sort"
 
 	"google.golang.org/protobuf/proto"
@@ -87,18 +88,21 @@ func (d *data) put(e *Entry) {
 	d.last = max(d.last, e.Position)
 }
 
+// putMark replaces the room's list of marks, which readers may hold, by a new one.
 func (d *data) putMark(mark *syncpb.ReadMark) {
 	if d.marks == nil {
 		d.marks = map[string][]*syncpb.ReadMark{}
 	}
-	marks := d.marks[mark.RoomId]
+	marks := slices.Clone(d.marks[mark.RoomId])
 	for i, old := range marks {
-		if old.ReceiptType == mark.ReceiptType && old.ThreadId == mark.ThreadId {
-			if old.EventSeq <= mark.EventSeq {
-				marks[i] = mark
-			}
-			return
+		if old.ReceiptType != mark.ReceiptType || old.ThreadId != mark.ThreadId {
+			continue
 		}
+		if old.EventSeq < mark.EventSeq {
+			marks[i] = mark
+			d.marks[mark.RoomId] = marks
+		}
+		return
 	}
 	d.marks[mark.RoomId] = append(marks, mark)
 }
@@ -152,10 +156,10 @@ func (u *User) Derive(make func(preferences map[string][]byte) any) any {
 	return derived
 }
 
-// Marks returns how far the user has read a room: of each receipt type and thread the newest.
+// Marks returns how far the user has read a room: of each receipt type and thread the newest. The list does not change;
+// after news it is another one.
 func (u *User) Marks(roomID string) []*syncpb.ReadMark {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	marks := u.data.marks[roomID]
-	return append(make([]*syncpb.ReadMark, 0, len(marks)), marks...)
+	return u.data.marks[roomID]
 }

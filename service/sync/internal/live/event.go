@@ -2,6 +2,9 @@ package live
 
 import (
 	"fmt"
+	"strings"
+
+	"github.com/tidwall/gjson"
 
 	roompb "hongyan/api/room"
 	"hongyan/matrix"
@@ -32,8 +35,12 @@ type Event struct {
 	RedactedBecause []byte
 	// Redacts is the event that this one redacts.
 	Redacts matrix.EventID
-	// Membership and Before are content.membership of a member event and of the one that it replaced.
+	// Membership and Before are content.membership of a member event and of the one that it replaced; DisplayName is its
+	// content.displayname.
 	Membership, Before event.Membership
+	DisplayName        string
+	// RelatesTo and RelType are the event that this one relates to, and how.
+	RelatesTo, RelType string
 
 	contentLen int
 }
@@ -63,6 +70,10 @@ func NewEvent(id string, position, seq int64, pdu []byte, meta *roompb.EventMeta
 	if e.IsState && e.Type == event.TypeMember {
 		e.Membership = ev.Membership()
 		e.Before = membershipOf(e.PrevContent)
+		e.DisplayName = ev.ContentString("displayname")
+	} else if relation := ev.ContentValue("m.relates_to"); relation != nil {
+		parts := gjson.GetManyBytes(relation, "event_id", "rel_type")
+		e.RelatesTo, e.RelType = strings.Clone(parts[0].Str), strings.Clone(parts[1].Str)
 	}
 	return e, nil
 }
@@ -87,5 +98,6 @@ func (e *Event) redacted(because *Event) (*Event, error) {
 	c := *e
 	c.JSON, c.RedactedBecause = pruned, because.JSON
 	c.contentLen = contentLength(pruned)
+	c.DisplayName, c.RelatesTo, c.RelType = "", "", ""
 	return &c, nil
 }

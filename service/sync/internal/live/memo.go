@@ -14,14 +14,16 @@ const memoSize = 16
 
 type memoEntry struct {
 	event *Event
+	what  int
 	value any
 }
 
-// Get returns what make makes of an event, or what it made for another reader.
-func (m *Memo) Get(e *Event, make func() any) any {
+// Get returns what make makes of an event, or what it made for another reader. what tells different things apart that are
+// made of one event.
+func (m *Memo) Get(e *Event, what int, make func() any) any {
 	m.mu.Lock()
 	for i := range m.entries {
-		if m.entries[i].event == e {
+		if m.entries[i].event == e && m.entries[i].what == what {
 			defer m.mu.Unlock()
 			return m.entries[i].value
 		}
@@ -30,7 +32,7 @@ func (m *Memo) Get(e *Event, make func() any) any {
 	value := make()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.entries[m.next] = memoEntry{e, value}
+	m.entries[m.next] = memoEntry{e, what, value}
 	m.next = (m.next + 1) % memoSize
 	return value
 }

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"math/bits"
 	"sync"
 	"time"
 
@@ -53,11 +54,15 @@ func (u *User) touch(m *Member, position int64) {
 	u.order.toFront(m)
 }
 
-// HasShard tells whether the user has had a room in a shard: a token names the positions of these only.
-func (u *User) HasShard(shard int) bool {
+// Shards calls f with every shard in which the user has had a room, in order: a token names the positions of these only.
+func (u *User) Shards(f func(shard int)) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.shards[shard/64]&(1<<(shard%64)) != 0
+	for i, word := range u.shards {
+		for ; word != 0; word &= word - 1 {
+			f(i*64 + bits.TrailingZeros64(word))
+		}
+	}
 }
 
 // Changed appends the rooms with something new in (since, cut], the last changed first. Rooms whose last change came
