@@ -253,5 +253,10 @@ func TestTheDocumentationNamesEverySetting(t *testing.T) {
 		require.NoError(t, os.WriteFile(name, []byte(want), 0o644))
 		return
 	}
-	require.Equal(t, want, string(raw), "go test ./app -run Documentation -update writes it anew")
+	have := strings.Split(string(raw), "\n")
+	for i, line := range strings.Split(want, "\n") {
+		require.Less(t, i, len(have))
+		require.Equal(t, line, have[i], "go test ./app -run Documentation -update writes the table anew")
+	}
+	require.Equal(t, strings.Count(want, "\n")+1, len(have))
 }

@@ -1,0 +1,151 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"hongyan/app/cli"
+	"hongyan/platform/obs/obstest"
+)
+
+func TestMain(m *testing.M) { obstest.Main(m) }
+
+// output is what a command prints, while it runs.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// run runs a command to its end.
+func run(t *testing.T, stdin string, args ...string) (status int, out, errOut string) {
+	t.Helper()
+	var stdout, stderr output
+	status = cli.Main(t.Context(), "v0-test", args, strings.NewReader(stdin), &stdout, &stderr)
+	return status, stdout.String(), stderr.String()
+}
+
+// must runs a command that succeeds.
+func must(t *testing.T, stdin string, args ...string) string {
+	t.Helper()
+	status, out, errOut := run(t, stdin, args...)
+	require.Zero(t, status, errOut)
+	return out
+}
+
+// fails runs a command that does not.
+func fails(t *testing.T, want string, args ...string) {
+	t.Helper()
+	status, _, errOut := run(t, "", args...)
+	require.Equal(t, 1, status)
+	require.Contains(t, errOut, want)
+}
+
+func TestVersion(t *testing.T) {
+	require.Contains(t, must(t, "", "version"), "hongyan v0-test (go1.")
+}
+
+func TestHelp(t *testing.T) {
+	out := must(t, "", "--help")
+	for _, command := range []string{"serve", "user", "token", "config", "version", "bench"} {
+		require.Contains(t, out, "\n  "+command)
+	}
+	out = must(t, "", "serve", "--help")
+	require.Contains(t, out, "--rate-limits on|off")
+	require.Contains(t, out, "(default localhost:8008)")
+}
+
+func TestMistakesNameWhatWasMeant(t *testing.T) {
+	fails(t, "unknown flag --lsten: did you mean --listen?", "serve", "--lsten", ":1")
+	fails(t, `"soon" is no duration`, "serve", "--drain-timeout", "soon")
+	fails(t, `unknown command "serv"`, "serv")
+	fails(t, `unknown command "x"`, "serve", "x")
+	fails(t, "accepts 1 arg(s)", "user", "add")
+}
+
+func TestConfigCheckAndPrint(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "hongyan.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("server_name: chat.example.org\nregistration_shared_secret: hush\n"), 0o600))
+	require.Equal(t, "the configuration is fine\n", must(t, "", "config", "check", "--config", file))
+	out := must(t, "", "config", "print", "--config", file, "--listen", ":1")
+	require.Contains(t, out, "\nserver_name: chat.example.org\n")
+	require.Contains(t, out, "\nlisten: :1\n")
+	require.NotContains(t, out, "hush")
+	require.NoError(t, os.WriteFile(file, []byte("sever_name: x\n"), 0o600))
+	fails(t, `did you mean "server_name"?`, "config", "check", "--config", file)
+
+	t.Setenv("HONGYAN_CONFIG", file)
+	fails(t, `did you mean "server_name"?`, "config", "check")
+	t.Setenv("HONGYAN_CONFIG", "")
+	t.Setenv("HONGYAN_SERVER_NAME", "from.env")
+	require.Contains(t, must(t, "", "config", "print"), "server_name: from.env")
+}
+
+// TestAdministration runs the server by its command and administers it by the others.
+func TestAdministration(t *testing.T) {
+	dir := t.TempDir()
+	fails(t, "no server runs on the data directory", "user", "list", "--data-dir", dir)
+	ctx, stop := context.WithCancel(t.Context())
+	var stderr output
+	done := make(chan int, 1)
+	go func() {
+		done <- cli.Main(ctx, "v0-test", []string{
+			"serve", "--data-dir", dir, "--listen", "127.0.0.1:0", "--registration", "closed", "--drain-spread", "0s",
+			"--identity-passwords-memory-kib", "64", "--identity-passwords-iterations", "1",
+		}, strings.NewReader(""), &output{}, &stderr)
+	}()
+	require.Eventually(t, func() bool { return strings.Contains(stderr.String(), "serves localhost") },
+		time.Minute, 10*time.Millisecond, "it does not start")
+	here := []string{"--data-dir", dir}
+	with := func(args ...string) []string { return append(args, here...) }
+
+	require.Equal(t, "made @alice:localhost\n", must(t, "correct horse\n", with("user", "add", "alice", "--admin")...))
+	require.Equal(t, "made @bob:localhost\n", must(t, "battery staple", with("user", "add", "@bob:localhost")...))
+	fails(t, "no password on standard input", with("user", "add", "carol")...)
+	status, _, errOut := run(t, "x\n", with("user", "add", "alice")...)
+	require.Equal(t, 1, status)
+	require.NotContains(t, errOut, "M_USER_IN_USE", "a message for people")
+	require.Equal(t, "set the password of bob\n", must(t, "a new one\n", with("user", "passwd", "bob")...))
+	must(t, "", with("user", "suspend", "bob")...)
+	out := must(t, "", with("user", "list")...)
+	require.Regexp(t, `(?m)^@alice:localhost .* admin$`, out)
+	require.Regexp(t, `(?m)^@bob:localhost .* suspended$`, out)
+	must(t, "", with("user", "unsuspend", "bob")...)
+	must(t, "", with("user", "lock", "bob")...)
+	require.Regexp(t, `(?m)^@bob:localhost .* locked$`, must(t, "", with("user", "list")...))
+	must(t, "", with("user", "unlock", "bob")...)
+	require.Regexp(t, `(?m)^@bob:localhost .* active$`, must(t, "", with("user", "list")...))
+	fails(t, "give --yes", with("user", "deactivate", "bob")...)
+	must(t, "", with("user", "deactivate", "bob", "--yes")...)
+	require.Regexp(t, `(?m)^@bob:localhost .* deactivated$`, must(t, "", with("user", "list")...))
+
+	token := strings.TrimSpace(must(t, "", with("token", "add", "--uses", "3", "--lifetime", "24h")...))
+	require.Regexp(t, `(?m)^`+token+` +0 +3 +2\d\d\d-`, must(t, "", with("token", "list")...))
+	must(t, "", with("token", "remove", token)...)
+	require.NotContains(t, must(t, "", with("token", "list")...), token)
+
+	stop()
+	require.Zero(t, <-done)
+	require.NotContains(t, stderr.String(), "correct horse")
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+}
