@@ -118,7 +118,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	running := newParts()
 	drain, endDrain := context.WithCancel(context.WithoutCancel(ctx))
 	defer endDrain()
-	if err := a.start(ctx, running, drain); err != nil {
+	if err := a.start(ctx, drain, running); err != nil {
 		endDrain()
 		return errors.Join(err, running.stop())
 	}
@@ -156,7 +156,7 @@ func (a *App) answerParked(drain context.Context) (wait func()) {
 }
 
 // start starts the services and, when they run, opens the doors: the public one last.
-func (a *App) start(ctx context.Context, running *parts, drain context.Context) error {
+func (a *App) start(ctx, drain context.Context, running *parts) error {
 	for _, u := range a.b.units {
 		running.start(u.name, u.run)
 	}

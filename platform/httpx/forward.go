@@ -33,6 +33,13 @@ func Forward(w http.ResponseWriter, r *http.Request, rt http.RoundTripper) error
 	if h, ok := rt.(http.Handler); ok {
 		return forwardDirect(w, r, h)
 	}
+	return forwardProxy(w, r, rt)
+}
+
+// forwardProxy forwards over a RoundTripper.
+//
+//go:noinline
+func forwardProxy(w http.ResponseWriter, r *http.Request, rt http.RoundTripper) error {
 	var failure error
 	proxy := httputil.ReverseProxy{
 		Rewrite: func(pr *httputil.ProxyRequest) {

@@ -34,15 +34,25 @@ func (rt *Router) SetNotAllowedHandler(h http.Handler) { rt.notAllowed = h }
 
 // ServeHTTP serves the handler that fits.
 func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h := rt.find(w, r); h != nil {
+		h.ServeHTTP(w, r)
+	}
+}
+
+// find returns the handler that fits, with the request's path values set, or nil after a refusal. A parked poll holds
+// the stack of ServeHTTP, which is small without what matching needs.
+//
+//go:noinline
+func (rt *Router) find(w http.ResponseWriter, r *http.Request) http.Handler {
 	m, err := rt.matcher.Match(r.Method, r.URL.EscapedPath())
 	if err != nil {
 		rt.refuse(w, r, m.Allow, err)
-		return
+		return nil
 	}
 	for i := range m.Params.Len() {
 		r.SetPathValue(m.Params.At(i))
 	}
-	m.Value.ServeHTTP(w, r)
+	return m.Value
 }
 
 func (rt *Router) refuse(w http.ResponseWriter, r *http.Request, allow string, err error) {

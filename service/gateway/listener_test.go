@@ -47,7 +47,7 @@ func serve(t *testing.T, h http.Handler, certificates *gateway.Certificates) *ru
 
 func TestStoppingWaitsForRequests(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
-	r := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	r := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		close(entered)
 		<-release
 		_, _ = io.WriteString(w, "answered")

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	"hongyan/matrix"
 	"hongyan/platform/httpx"
@@ -27,32 +28,48 @@ type request struct {
 	session  *session // nil where nobody is signed in
 	address  netip.Addr
 	id       string
+	began    time.Time
 }
 
-// ServeHTTP answers everything that comes from outside.
+// ServeHTTP answers everything that comes from outside. What is done before a poll is parked and after it lies in
+// functions of its own: a parked poll holds the stack of those that it is called through.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setCORS(w.Header())
 	if r.Method == http.MethodOptions {
 		preflight(w)
 		return
 	}
-	began := s.clock()
-	q := request{id: s.ids.next()}
+	q := &request{id: s.ids.next(), began: s.clock()}
 	w.Header()["X-Request-Id"] = []string{q.id}
-	ew := edgeWriter{ResponseWriter: w}
-	if err := s.serve(&ew, r, &q); err != nil {
-		s.refuse(&ew, r, err)
+	ew := &edgeWriter{ResponseWriter: w}
+	err := s.admit(ew, r, q)
+	switch {
+	case err != nil:
+	case q.endpoint.route.LongPoll && q.session != nil:
+		err = s.poll(ew, r, q)
+	default:
+		s.setHeaders(r, q)
+		err = s.forward(ew, r, q)
 	}
-	took := s.clock().Sub(began)
-	if q.endpoint != nil {
-		q.endpoint.metrics.answered(ew.answered(), took)
-	}
-	logAccess(r, &q, ew.answered(), took)
+	s.finish(ew, r, q, err)
 }
 
-// serve finds the route, checks who calls and how often, and has the request answered. An error says that nothing was
-// answered.
-func (s *Service) serve(w *edgeWriter, r *http.Request, q *request) error {
+// finish answers an error, counts and logs.
+func (s *Service) finish(w *edgeWriter, r *http.Request, q *request, err error) {
+	if err != nil {
+		s.refuse(w, r, err)
+	}
+	took := s.clock().Sub(q.began)
+	if q.endpoint != nil {
+		q.endpoint.metrics.answered(w.answered(), took)
+	}
+	logAccess(r, q, w.answered(), took)
+}
+
+// admit finds the route and checks who calls and how often. An error says that nothing was answered.
+//
+//go:noinline
+func (s *Service) admit(w *edgeWriter, r *http.Request, q *request) error {
 	match, err := s.routes.matcher.Match(r.Method, r.URL.EscapedPath())
 	if err != nil {
 		if match.Allow != "" {
@@ -75,14 +92,7 @@ func (s *Service) serve(w *edgeWriter, r *http.Request, q *request) error {
 	if err := s.limits.take(q.endpoint.route.Limit, q.user(), q.address); err != nil {
 		return err
 	}
-	if err := checkLength(r, q.endpoint.route); err != nil {
-		return err
-	}
-	if q.endpoint.route.LongPoll && q.session != nil {
-		return s.poll(w, r, q)
-	}
-	s.setHeaders(r, q)
-	return s.forward(w, r, q)
+	return checkLength(r, q.endpoint.route)
 }
 
 // forward has a service answer. What keeps it from answering is 503, and nothing where the client went away.
@@ -138,6 +148,8 @@ func (s *Service) pollOnce(w *edgeWriter, r *http.Request, q *request) error {
 }
 
 // setHeaders replaces the internal headers that came in.
+//
+//go:noinline
 func (s *Service) setHeaders(r *http.Request, q *request) {
 	caller := httpx.Caller{RequestID: q.id, RemoteAddr: q.address}
 	if e := q.session; e != nil {

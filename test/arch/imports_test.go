@@ -72,7 +72,7 @@ var rules = []rule{
 	},
 	{
 		name: "platform knows no domain", from: below("platform"),
-		forbids: func(pkg, imported string, own bool) bool {
+		forbids: func(_, imported string, own bool) bool {
 			if !own {
 				return false
 			}
