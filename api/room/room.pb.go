@@ -823,7 +823,10 @@ type TimelineRequest struct {
 	Through int64 `protobuf:"varint,5,opt,name=through,proto3" json:"through,omitempty"`
 	Limit   int32 `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"`
 	// filter, where given, is a RoomEventFilter as JSON: only events that pass count towards the limit.
-	Filter        []byte `protobuf:"bytes,7,opt,name=filter,proto3" json:"filter,omitempty"`
+	Filter []byte `protobuf:"bytes,7,opt,name=filter,proto3" json:"filter,omitempty"`
+	// every_device keeps the transaction ids of all devices: the caller shares the events between readers and leaves them
+	// out itself.
+	EveryDevice   bool `protobuf:"varint,8,opt,name=every_device,json=everyDevice,proto3" json:"every_device,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -905,6 +908,13 @@ func (x *TimelineRequest) GetFilter() []byte {
 		return x.Filter
 	}
 	return nil
+}
+
+func (x *TimelineRequest) GetEveryDevice() bool {
+	if x != nil {
+		return x.EveryDevice
+	}
+	return false
 }
 
 type TimelineResponse struct {
@@ -1979,7 +1989,7 @@ const file_api_room_room_proto_rawDesc = "" +
 	"\bposition\x18\x05 \x01(\x03R\bposition\x12!\n" +
 	"\froom_version\x18\x06 \x01(\tR\vroomVersion\"E\n" +
 	"\x0fMembersResponse\x122\n" +
-	"\x05rooms\x18\x01 \x03(\v2\x1c.hongyan.room.v1.RoomMembersR\x05rooms\"\xbe\x01\n" +
+	"\x05rooms\x18\x01 \x03(\v2\x1c.hongyan.room.v1.RoomMembersR\x05rooms\"\xe1\x01\n" +
 	"\x0fTimelineRequest\x12\x17\n" +
 	"\aroom_id\x18\x01 \x01(\tR\x06roomId\x12\x17\n" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\x12\x1b\n" +
@@ -1987,7 +1997,8 @@ const file_api_room_room_proto_rawDesc = "" +
 	"\x05after\x18\x04 \x01(\x03R\x05after\x12\x18\n" +
 	"\athrough\x18\x05 \x01(\x03R\athrough\x12\x14\n" +
 	"\x05limit\x18\x06 \x01(\x05R\x05limit\x12\x16\n" +
-	"\x06filter\x18\a \x01(\fR\x06filter\"\xd6\x01\n" +
+	"\x06filter\x18\a \x01(\fR\x06filter\x12!\n" +
+	"\fevery_device\x18\b \x01(\bR\veveryDevice\"\xd6\x01\n" +
 	"\x10TimelineResponse\x12.\n" +
 	"\x06events\x18\x01 \x03(\v2\x16.hongyan.room.v1.EventR\x06events\x12\x18\n" +
 	"\alimited\x18\x02 \x01(\bR\alimited\x12\x1b\n" +

@@ -108,13 +108,27 @@ func (r roomServer) Locate(ctx context.Context, req *roompb.LocateRequest) (*roo
 
 // eventProto returns an event for another service. Whose transaction id it was is kept only for the device that sent it.
 func eventProto(e *store.Event, version, userID, deviceID, sender string) (*roompb.Event, error) {
+	out, err := eventWithMeta(e, version)
+	if err != nil {
+		return nil, err
+	}
+	hideTxn(out.Meta, userID, deviceID, sender)
+	return out, nil
+}
+
+// eventWithMeta returns an event for another service, with all that is kept beside it.
+func eventWithMeta(e *store.Event, version string) (*roompb.Event, error) {
 	meta := &roompb.EventMeta{}
 	if err := proto.Unmarshal(e.Meta, meta); err != nil {
 		return nil, fmt.Errorf("decode meta of %s: %w", e.ID, err)
 	}
+	meta.RoomVersion = version
+	return &roompb.Event{EventId: e.ID, Position: e.Position, Seq: e.Seq, Pdu: e.PDU, Meta: meta}, nil
+}
+
+// hideTxn leaves the transaction id to the device that sent the event.
+func hideTxn(meta *roompb.EventMeta, userID, deviceID, sender string) {
 	if deviceID == "" || meta.DeviceId != deviceID || sender != userID {
 		meta.DeviceId, meta.TxnId = "", ""
 	}
-	meta.RoomVersion = version
-	return &roompb.Event{EventId: e.ID, Position: e.Position, Seq: e.Seq, Pdu: e.PDU, Meta: meta}, nil
 }

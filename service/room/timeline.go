@@ -82,9 +82,12 @@ func (r *reads) timeline(ctx context.Context, v *view, req *roompb.TimelineReque
 	}
 	resp.StartSeq, resp.StartPosition = start.seq, start.position
 	for i, s := range p.events {
-		e, err := eventProto(s.Event, v.Version, req.UserId, req.DeviceId, string(s.event.Sender()))
+		e, err := eventWithMeta(s.Event, v.Version)
 		if err != nil {
 			return nil, err
+		}
+		if !req.EveryDevice {
+			hideTxn(e.Meta, req.UserId, req.DeviceId, string(s.event.Sender()))
 		}
 		e.Membership = string(v.membership.at(s.Seq))
 		resp.Events[i] = e
