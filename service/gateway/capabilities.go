@@ -15,13 +15,11 @@ func (l *local) getCapabilities(w http.ResponseWriter, r *http.Request) error {
 	capabilities := map[string]any{
 		"m.change_password":          enabled(l.has(http.MethodPost, v3+"/account/password")),
 		"m.profile_fields":           enabled(profiles),
+		"m.set_displayname":          enabled(profiles), // deprecated, and still to be set along with m.profile_fields
+		"m.set_avatar_url":           enabled(profiles),
 		"m.3pid_changes":             enabled(l.has(http.MethodPost, v3+"/account/3pid/add")),
 		"m.get_login_token":          enabled(l.has(http.MethodPost, "/_matrix/client/v1/login/get_token")),
 		"m.forget_forced_upon_leave": enabled(false),
-	}
-	if !profiles {
-		capabilities["m.set_displayname"] = enabled(false)
-		capabilities["m.set_avatar_url"] = enabled(false)
 	}
 	if len(l.versions.Available) > 0 {
 		capabilities["m.room_versions"] = map[string]any{

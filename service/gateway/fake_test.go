@@ -121,6 +121,8 @@ type edge struct {
 type edgeOptions struct {
 	config     func(*gateway.Config)
 	rateLimits bool
+	// routes are served beside those of every edge.
+	routes []httpx.Route
 	// transport makes the upstream of a handler; httpx.Local where nil.
 	transport func(http.Handler) http.RoundTripper
 }
@@ -150,13 +152,17 @@ func newEdge(t *testing.T, opts edgeOptions) *edge {
 	if opts.transport == nil {
 		opts.transport = httpx.Local
 	}
-	handler, err := httpx.NewServer("fake", e.bindings(), httpx.Options{})
+	bindings := e.bindings()
+	for _, route := range opts.routes {
+		bindings = append(bindings, httpx.Binding{Route: route, Handler: e.echo})
+	}
+	handler, err := httpx.NewServer("fake", bindings, httpx.Options{})
 	require.NoError(t, err)
 	s, err := gateway.New(cfg, gateway.Deps{
 		Identity: e.identity, Clock: e.clock.Now, Rand: bytes.NewReader(make([]byte, 64)), RateLimits: opts.rateLimits,
 		RoomVersions:     gateway.RoomVersions{Default: "12", Available: map[string]string{"11": "stable", "12": "stable"}},
 		UnstableFeatures: map[string]bool{"org.example.feature": true},
-		Upstreams:        []gateway.Upstream{{Service: "fake", Routes: httpx.Routes(e.bindings()), Transport: opts.transport(handler)}},
+		Upstreams:        []gateway.Upstream{{Service: "fake", Routes: httpx.Routes(bindings), Transport: opts.transport(handler)}},
 	})
 	require.NoError(t, err)
 	conns, local := rpc.NewLocal(rpc.Options{})

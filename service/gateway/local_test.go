@@ -1,11 +1,13 @@
 package gateway_test
 
 import (
+	"net/http"
 	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"hongyan/platform/httpx"
 	"hongyan/service/gateway"
 )
 
@@ -33,6 +35,17 @@ func TestCapabilities(t *testing.T) {
 		"m.set_displayname": off, "m.set_avatar_url": off, "m.forget_forced_upon_leave": off,
 		"m.room_versions": map[string]any{"default": "12", "available": map[string]any{"11": "stable", "12": "stable"}},
 	}}, e.get(path, token("tok-bob")).body)
+}
+
+// Clients that do not know m.profile_fields read the capabilities that it replaces.
+func TestCapabilitiesOfProfiles(t *testing.T) {
+	e := newEdge(t, edgeOptions{routes: []httpx.Route{{
+		Method: http.MethodPut, Path: "/_matrix/client/v3/profile/{userId}/{keyName}", Auth: httpx.AuthRequired,
+	}}})
+	capabilities := e.get("/_matrix/client/v3/capabilities", token("tok-bob")).body["capabilities"]
+	for _, name := range []string{"m.profile_fields", "m.set_displayname", "m.set_avatar_url"} {
+		require.Equal(t, map[string]any{"enabled": true}, capabilities.(map[string]any)[name], name)
+	}
 }
 
 func TestWellKnown(t *testing.T) {
