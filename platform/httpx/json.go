@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"strconv"
 	"sync"
 
@@ -55,7 +56,7 @@ func DecodeJSON(body []byte, v any) error {
 		return err
 	}
 	if err := json.Unmarshal(body, v); err != nil {
-		return shapeError(err)
+		return shapeError(err, v)
 	}
 	return nil
 }
@@ -87,15 +88,15 @@ func readError(err error) error {
 	return matrix.NewError(matrix.CodeUnknown, "The body cannot be read.").WithCause(fmt.Errorf("read body: %w", err))
 }
 
-// shapeError maps what encoding/json found in a body that is well-formed: it has another shape than wanted.
-func shapeError(err error) error {
+// shapeError maps what encoding/json found in a body that is well-formed: it has another shape than v.
+func shapeError(err error, v any) error {
 	var e *matrix.Error
 	if errors.As(err, &e) { // from an UnmarshalJSON of ours
 		return e
 	}
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) {
-		field := wrong.Field
+		field := keyPath(reflect.TypeOf(v), wrong.Field)
 		if field == "" {
 			field = "the body"
 		}

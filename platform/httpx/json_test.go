@@ -101,6 +101,43 @@ func TestReadJSON(t *testing.T) {
 	}
 }
 
+type embedded struct {
+	Name  string  `json:"name"`
+	Inner []inner `json:"m.inner"`
+}
+
+// What is wrong is named by the keys of the body, not by the Go types that it is decoded into.
+func TestReadJSONNamesKeys(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"name":1}`:                               "name: unexpected number.",
+		`{"m.inner":[{"x":1},{"x":true}]}`:         "m.inner.x: unexpected bool.",
+		`{"auth":{"name":[]}}`:                     "auth.name: unexpected array.",
+		`{"auth":{"m.inner":[{"y":"a"}]}}`:         "auth.m.inner.y: unexpected string.",
+		`{"by":{"some.key":{"name":1}}}`:           "by.name: unexpected number.",
+		`{"auth":"x"}`:                             "auth: unexpected string.",
+		`{"Untagged":"x"}`:                         "Untagged: unexpected string.",
+		`{"pointer":{"name":{}}}`:                  "pointer.name: unexpected object.",
+		`{"list":[{"y":1},{"y":9999999999999.5}]}`: "list.y: unexpected number 9999999999999.5.",
+	} {
+		var v struct {
+			Auth struct {
+				Type string `json:"type"`
+				embedded
+			} `json:"auth"`
+			embedded
+			By       map[string]embedded `json:"by"`
+			List     []inner             `json:"list"`
+			Pointer  *embedded           `json:"pointer"`
+			Untagged int
+		}
+		err := httpx.ReadJSON(request(text), &v)
+		var e *matrix.Error
+		require.ErrorAs(t, err, &e, text)
+		require.Equal(t, matrix.CodeBadJSON, e.Code, text)
+		require.Equal(t, want, e.Message, text)
+	}
+}
+
 func TestReadObject(t *testing.T) {
 	got, err := httpx.ReadObject(request(`  {"b":1.5,"a":{"x":1,"x":2}}` + "\n"))
 	require.NoError(t, err)
