@@ -74,6 +74,15 @@ func (s *Service) checkName(ctx context.Context, localpart string) error {
 	return nil
 }
 
+// checkOpenName is checkName for a name that somebody chose who needs no permission. Those that begin with an underscore
+// are kept for application services, whose users they stand for (application service API, "Registration").
+func (s *Service) checkOpenName(ctx context.Context, localpart string) error {
+	if strings.HasPrefix(localpart, "_") {
+		return matrix.NewError(matrix.CodeInvalidUsername, "The user name must not begin with an underscore.")
+	}
+	return s.checkName(ctx, localpart)
+}
+
 func errNameTaken() error {
 	return matrix.NewError(matrix.CodeUserInUse, "This user name is taken.")
 }

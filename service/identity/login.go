@@ -28,6 +28,9 @@ const (
 type identifier struct {
 	Type string  `json:"type"`
 	User *string `json:"user"`
+	// Medium and Address name a third-party identifier, in the specification's example of a log-in without a type.
+	Medium  *string `json:"medium"`
+	Address *string `json:"address"`
 }
 
 // loginBody is the body of POST /login.
@@ -169,7 +172,8 @@ func (s *Service) identify(c credentials) (string, error) {
 		}
 	case id.Type == "m.id.user":
 		user = id.User
-	case id.Type == "m.id.thirdparty", id.Type == "m.id.phone":
+	case id.Type == "m.id.thirdparty", id.Type == "m.id.phone",
+		id.Type == "" && id.Medium != nil && id.Address != nil:
 		return "", nil
 	case id.Type == "":
 		return "", matrix.NewError(matrix.CodeMissingParam, "identifier.type is missing.")

@@ -55,7 +55,7 @@ func (s *Service) register(ctx context.Context, body registerBody, auth authBody
 	n := newAccount{}
 	if body.Username != nil {
 		n.localpart = lowerName(*body.Username)
-		if err := s.checkName(ctx, n.localpart); err != nil {
+		if err := s.checkOpenName(ctx, n.localpart); err != nil {
 			return "", session{}, err
 		}
 	}
@@ -92,13 +92,13 @@ func (s *Service) getAvailable(w http.ResponseWriter, r *http.Request) error {
 	}
 	q := httpx.ReadQuery(r.URL)
 	name := q.String("username")
-	if err := q.Err(); err != nil {
-		return err
+	if q.Err() != nil { // it is no text
+		return matrix.NewError(matrix.CodeInvalidUsername, "The user name is not valid text.")
 	}
 	if !q.Has("username") {
 		return matrix.NewError(matrix.CodeMissingParam, "username is missing.")
 	}
-	if err := s.checkName(r.Context(), lowerName(name)); err != nil {
+	if err := s.checkOpenName(r.Context(), lowerName(name)); err != nil {
 		return err
 	}
 	httpx.WriteJSON(w, http.StatusOK, map[string]bool{"available": true})

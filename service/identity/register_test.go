@@ -101,6 +101,7 @@ func TestRegisterErrors(t *testing.T) {
 			"taken, before auth":     {"", obj{"username": "taken"}, 400, matrix.CodeUserInUse},
 			"character":              {"", body(obj{"username": "no way"}), 400, matrix.CodeInvalidUsername},
 			"character, before auth": {"", obj{"username": "no!"}, 400, matrix.CodeInvalidUsername},
+			"underscore first":       {"", body(obj{"username": "_bridged"}), 400, matrix.CodeInvalidUsername},
 			"user id":                {"", body(obj{"username": "@new:hs"}), 400, matrix.CodeInvalidUsername},
 			"empty name":             {"", body(obj{"username": ""}), 400, matrix.CodeInvalidUsername},
 			"long name":              {"", body(obj{"username": strings.Repeat("a", 252)}), 400, matrix.CodeInvalidUsername},
@@ -193,7 +194,9 @@ func TestAvailable(t *testing.T) {
 	g.get("", v3+"/register/available?username=Taken").fails(400, matrix.CodeUserInUse)
 	g.get("", v3+"/register/available?username=no%20way").fails(400, matrix.CodeInvalidUsername)
 	g.get("", v3+"/register/available?username=").fails(400, matrix.CodeInvalidUsername)
-	g.get("", v3+"/register/available?username=%00").fails(400, matrix.CodeInvalidParam)
+	g.get("", v3+"/register/available?username=%00").fails(400, matrix.CodeInvalidUsername)
+	g.get("", v3+"/register/available?username=%ff").fails(400, matrix.CodeInvalidUsername)
+	g.get("", v3+"/register/available?username=_bridged").fails(400, matrix.CodeInvalidUsername)
 	g.get("", v3+"/register/available").fails(400, matrix.CodeMissingParam)
 }
 
