@@ -3,6 +3,7 @@ package sync
 import (
 	"context"
 	"net/http"
+	"strings"
 	"sync"
 
 	"hongyan/matrix"
@@ -13,7 +14,7 @@ import (
 // maxCachedFilters bounds the parsed filters in memory.
 const maxCachedFilters = 4096
 
-// filterCache keeps stored filters parsed. A stored filter never changes.
+// filterCache keeps filters parsed: stored ones, which never change, and such as requests carry, under no user.
 type filterCache struct {
 	standard *filter.Filter
 
@@ -42,6 +43,22 @@ func (c *filterCache) put(name filterName, f *filter.Filter) {
 		}
 	}
 	c.byID[name] = f
+}
+
+// longestInline is the longest filter in place, in bytes, that is kept parsed: clients send the same with every request.
+const longestInline = 2 << 10
+
+// inlineFilter parses a filter that a request carries.
+func (s *Service) inlineFilter(text string) (*filter.Filter, error) {
+	name := filterName{id: text}
+	if f := s.filters.get(name); f != nil {
+		return f, nil
+	}
+	f, err := filter.Parse([]byte(text))
+	if err == nil && len(text) <= longestInline {
+		s.filters.put(filterName{id: strings.Clone(text)}, f)
+	}
+	return f, err
 }
 
 // storedFilter returns a filter of the user's, nil where there is none of this id.

@@ -35,12 +35,12 @@ func (s *Service) follow(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	s.node.Start(rooms, users)
 	config := func(name string, from eventlog.Heads) eventlog.FollowConfig {
 		return eventlog.FollowConfig{Name: name, From: from, BusDown: func() bool { return !s.deps.Bus.Connected() }}
 	}
 	s.followers.rooms.Store(eventlog.NewFollower(s.rooms, config("room log for sync", rooms), s.node.ApplyRooms))
 	s.followers.users.Store(eventlog.NewFollower(s.log, config("sync log", users), s.node.ApplyUsers))
+	s.node.Start(rooms, users) // requests may come from here on
 	stop, err := s.subscribe()
 	if err != nil {
 		return err

@@ -10,18 +10,17 @@ import (
 	"hongyan/service/sync/internal/live"
 )
 
-// appendJoined appends a joined room all of whose news are in a.ranges: no database is asked, but for members that a
+// appendJoined appends a joined room all of whose news are in r: no database is asked, but for members that a
 // lazy-loading client lacks, summaries and unread counts that are not in memory yet. It appends nothing where there is
 // nothing to tell.
-func (a *answer) appendJoined(ctx context.Context, dst []byte, c *live.Change) ([]byte, error) {
-	p := &a.part
+func (a *answer) appendJoined(ctx context.Context, dst []byte, c *live.Change, p *part, r *live.Range) ([]byte, error) {
 	p.reset(c)
-	events := a.ranges.Events
+	events := r.Events
 	first := a.fillTimeline(p, events)
 	a.fillState(p, events, first)
 	a.addTyping(p, c.Room, a.r.from.Clock)
 	marks := marksOf(a.entries[c.RoomID])
-	a.addReceipts(p, a.ranges.Receipts, marks)
+	a.addReceipts(p, r.Receipts, marks)
 	a.addData(p, dataOf(a.entries[c.RoomID]))
 	at := p.startSeq
 	if len(events) > 0 && a.r.wantsStateAfter() {

@@ -2,12 +2,30 @@ package sync
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
 	"hongyan/platform/httpx"
 	"hongyan/service/sync/internal/live"
 )
+
+// waiting is one request that may wait for news.
+type waiting struct {
+	r      *request
+	user   *live.User
+	view   live.View
+	waiter *live.Waiter
+	// deadline is when the request has waited for as long as its client asked for.
+	deadline time.Time
+}
+
+// errIdle says that a poll has waited for idleAfter without news, and waits on.
+var errIdle = errors.New("nothing has happened for some time")
+
+// idleAfter is how long a poll waits where it is before it hands itself to the edge, which lets it wait for less memory.
+// Whoever is in a conversation is answered before that, and pays nothing for it.
+const idleAfter = 2 * time.Second
 
 // getSync answers GET /_matrix/client/v3/sync.
 func (s *Service) getSync(w http.ResponseWriter, hr *http.Request) error {
@@ -20,17 +38,47 @@ func (s *Service) getSync(w http.ResponseWriter, hr *http.Request) error {
 	if err != nil {
 		return err
 	}
-	defer s.node.Detach(u)
+	p := &waiting{r: r, user: u}
+	handedOver := false
+	defer func() {
+		if !handedOver {
+			s.leave(p)
+		}
+	}()
 	if err := s.resolve(ctx, r, u); err != nil {
 		return err
 	}
-	body, err := s.poll(ctx, r, u)
+	body, err := s.poll(ctx, p)
+	if errors.Is(err, errIdle) {
+		handedOver = httpx.Park(w, func(ctx context.Context, w http.ResponseWriter) error {
+			defer s.leave(p)
+			body, err := s.park(ctx, p, p.deadline)
+			return s.reply(w, body, err)
+		})
+		if handedOver {
+			return nil
+		}
+		body, err = s.park(ctx, p, p.deadline)
+	}
+	return s.reply(w, body, err)
+}
+
+// reply answers a request with what the poll came to.
+func (s *Service) reply(w http.ResponseWriter, body *[]byte, err error) error {
 	if err != nil {
 		return err
 	}
 	httpx.WriteRawJSON(w, http.StatusOK, *body)
 	s.buffers.put(body)
 	return nil
+}
+
+// leave ends what a request holds.
+func (s *Service) leave(p *waiting) {
+	if p.waiter != nil {
+		p.waiter.Close()
+	}
+	s.node.Detach(p.user)
 }
 
 // attachTimeout bounds how long a request waits for its user to be loaded.
@@ -43,11 +91,11 @@ func (s *Service) attach(ctx context.Context, userID string) (*live.User, error)
 	return u, unavailable(err)
 }
 
-// poll puts the answer together, and waits for news as long as there are none.
-func (s *Service) poll(ctx context.Context, r *request, u *live.User) (*[]byte, error) {
-	view := u.View(r.device, r.sinceText)
-	waiter := u.Wait()
-	defer waiter.Close()
+// poll puts the answer together, and waits for news as long as there are none; after idleAfter it fails with errIdle.
+func (s *Service) poll(ctx context.Context, p *waiting) (*[]byte, error) {
+	r, u := p.r, p.user
+	p.view = u.View(r.device, r.sinceText)
+	p.waiter = u.Wait()
 	now := r.timeout == 0 || r.initial() || r.fullState
 	if now {
 		// Nothing that was acknowledged before the request may be missing, even if this instance has not read it yet. Who
@@ -56,41 +104,53 @@ func (s *Service) poll(ctx context.Context, r *request, u *live.User) (*[]byte, 
 			return nil, err
 		}
 	}
-	body, news, err := s.answer(ctx, r, u, &view, now)
+	body, news, err := s.answer(ctx, r, u, &p.view, now)
 	if err != nil || news || now {
 		return body, err
 	}
 	s.buffers.put(body)
-	return s.park(ctx, r, u, &view, waiter)
+	began := s.deps.Clock()
+	p.deadline = began.Add(r.timeout)
+	until := p.deadline
+	if r.timeout > 2*idleAfter {
+		until = began.Add(idleAfter)
+	}
+	return s.park(ctx, p, until)
 }
 
-// park waits for news, for the request's time to be over, for the client to go away or for the instance to stop. It is
-// where requests spend their lives: it holds as little as it can.
-func (s *Service) park(ctx context.Context, r *request, u *live.User, view *live.View, waiter *live.Waiter) (*[]byte, error) {
+// park waits for news, for the given time to be over, for the client to go away or for the instance to stop. It is
+// where requests spend their lives: it holds as little as it can. It fails with errIdle when the time is over before the
+// request's deadline.
+func (s *Service) park(ctx context.Context, p *waiting, until time.Time) (*[]byte, error) {
 	s.drain.enter()
 	defer s.drain.leave()
-	deadline := s.deps.Clock().Add(r.timeout)
-	timer := time.NewTimer(r.timeout)
+	timer := time.NewTimer(until.Sub(s.deps.Clock()))
 	defer timer.Stop()
 	draining := s.drain.began
 	for {
 		select {
-		case <-waiter.C:
-			body, news, err := s.answer(ctx, r, u, view, false)
+		case <-p.waiter.C:
+			body, news, err := s.answer(ctx, p.r, p.user, &p.view, false)
 			if err != nil || news {
 				return body, err
 			}
 			s.buffers.put(body)
 		case <-timer.C:
 			if draining == nil {
-				return s.unchanged(r), nil
+				return s.unchanged(p.r), nil
 			}
-			body, _, err := s.answer(ctx, r, u, view, true)
+			if until.Before(p.deadline) {
+				return nil, errIdle
+			}
+			body, _, err := s.answer(ctx, p.r, p.user, &p.view, true)
 			return body, err
 		case <-draining:
 			draining = nil
-			timer.Reset(min(s.drain.delay(r.user), deadline.Sub(s.deps.Clock())))
+			timer.Reset(min(s.drain.delay(p.r.user), p.deadline.Sub(s.deps.Clock())))
 		case <-ctx.Done():
+			if errors.Is(context.Cause(ctx), httpx.ErrAnswerNow) {
+				return s.unchanged(p.r), nil
+			}
 			return nil, ctx.Err()
 		}
 	}

@@ -83,7 +83,7 @@ func (s *Service) filter(ctx context.Context, userID, text string) (*filter.Filt
 	case text == "":
 		return s.filters.standard, nil
 	case text[0] == '{':
-		return filter.Parse([]byte(text))
+		return s.inlineFilter(text)
 	}
 	f, err := s.storedFilter(ctx, userID, text)
 	if err == nil && f == nil {

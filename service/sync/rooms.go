@@ -122,8 +122,8 @@ func (a *answer) sortJoined(ctx context.Context, dst *[]byte, join *section, c *
 	}
 	a.s.node.Range(c.Room, a.from(c), a.through(c), &a.ranges)
 	switch {
-	case !a.ranges.Covered || !a.ranges.ReceiptsCovered:
-		sec.far = append(sec.far, task{*c, a.gap})
+	case !a.covers(c, &a.ranges):
+		sec.far = append(sec.far, task{*c, a.refilled})
 	case c.Position > a.from(c) && rejoined(a.ranges.Events, a.r.user):
 		sec.far = append(sec.far, task{*c, a.whole})
 	default:
@@ -131,7 +131,7 @@ func (a *answer) sortJoined(ctx context.Context, dst *[]byte, join *section, c *
 		join.next(dst)
 		named := len(*dst)
 		var err error
-		if *dst, err = a.appendJoined(ctx, *dst, c); err != nil {
+		if *dst, err = a.appendJoined(ctx, *dst, c, &a.part, &a.ranges); err != nil {
 			return err
 		}
 		if len(*dst) == named {
@@ -139,6 +139,28 @@ func (a *answer) sortJoined(ctx context.Context, dst *[]byte, join *section, c *
 		}
 	}
 	return nil
+}
+
+// covers tells whether memory has all that is needed of a joined room.
+func (a *answer) covers(c *live.Change, r *live.Range) bool {
+	return r.Covered && r.ReceiptsCovered && (len(r.Events) == 0 || c.Unread.Load() != nil)
+}
+
+// refilled puts a joined room together after its ring was made to reach back to the token, and to what the user has
+// read. Where a ring may not reach so far, the room's owner is asked for this reader alone.
+func (a *answer) refilled(ctx context.Context, c *live.Change) ([]byte, error) {
+	if err := a.fill(ctx, c, a.from(c)); err != nil {
+		return nil, err
+	}
+	r, p := &live.Range{}, &part{}
+	a.s.node.Range(c.Room, a.from(c), a.through(c), r)
+	switch {
+	case !r.Covered || !r.ReceiptsCovered:
+		return a.gap(ctx, c)
+	case c.Position > a.from(c) && rejoined(r.Events, a.r.user):
+		return a.whole(ctx, c)
+	}
+	return a.appendJoined(ctx, nil, c, p, r)
 }
 
 // rejoined tells whether a user who is joined has not been all the time.

@@ -10,6 +10,7 @@ import (
 	roompb "hongyan/api/room"
 	syncpb "hongyan/api/sync"
 	"hongyan/matrix/canonicaljson"
+	"hongyan/matrix/event"
 	"hongyan/matrix/pushrules"
 	"hongyan/service/sync/internal/live"
 )
@@ -41,6 +42,8 @@ type counter struct {
 	marks []*syncpb.ReadMark
 	own   map[string]int64
 	read  readMarks
+	// joined is the sequence number at which the user joined, if that was seen.
+	joined int64
 }
 
 type unreadItem struct {
@@ -54,11 +57,13 @@ type look struct {
 	through int64
 	items   []unreadItem
 	own     map[string]int64
+	// joined is the sequence number at which the user joined, if that was seen: what came before it counts for nobody.
+	joined int64
 }
 
 // addUnread counts what is unread in a room up to the answer's cut. newest is the sequence number of the newest event
 // there, 0 if it is not known to have any since the last count. Only what came since the last count is looked at, unless
-// nothing is known yet: then up to MaxUnread of the newest events after the user's receipt.
+// nothing is known yet: then the newest events after the user's receipt, as many as a ring holds.
 func (a *answer) addUnread(ctx context.Context, p *part, c *live.Change, newest int64) error {
 	rules := preferencesOf(a.u).rules
 	marks := a.u.Marks(c.RoomID)
@@ -94,35 +99,32 @@ func (a *answer) look(
 	ctx context.Context, c *live.Change, n *counter, rules *pushrules.Evaluator, marks []*syncpb.ReadMark, newest int64,
 ) (*look, error) {
 	found := &look{}
-	after, position := oldestMark(marks)
+	seq, position := oldestMark(marks)
 	if n != nil {
 		n.mu.Lock()
-		after = n.through
+		found.through = n.through
 		n.mu.Unlock()
-		if newest <= after {
+		if newest <= found.through {
 			return found, nil
 		}
+	} else {
+		found.through = seq
 	}
-	found.through = after
-	if c.Room != nil {
-		if events, ok := a.s.node.Since(c.Room, after, a.through(c)); ok {
-			return found, a.evaluate(ctx, c, rules, found, events)
+	if c.Room == nil {
+		return found, nil
+	}
+	events, ok := a.s.node.Since(c.Room, found.through, a.through(c))
+	if !ok {
+		// From the last receipt on, or as far as a ring reaches.
+		if err := a.fill(ctx, c, position); err != nil {
+			return nil, err
 		}
-	}
-	resp, err := a.s.deps.Room.Timeline(ctx, &roompb.TimelineRequest{
-		RoomId: c.RoomID, UserId: a.r.user, After: position, Through: a.through(c), Limit: int32(a.s.cfg.MaxUnread),
-	})
-	if err != nil {
-		return nil, err
-	}
-	events, err := decodeAll(resp.Events)
-	if err != nil {
-		return nil, err
+		events, _ = a.s.node.Since(c.Room, found.through, a.through(c))
 	}
 	if err := a.evaluate(ctx, c, rules, found, events); err != nil {
 		return nil, err
 	}
-	found.through = max(found.through, resp.EndSeq)
+	found.through = max(found.through, newest)
 	return found, nil
 }
 
@@ -140,6 +142,10 @@ func (a *answer) evaluate(ctx context.Context, c *live.Change, rules *pushrules.
 			continue
 		}
 		found.through = e.Seq
+		if e.IsMember() && e.StateKey == a.r.user && e.Membership == event.Join && e.Before != event.Join {
+			found.joined, found.items, found.own = e.Seq, nil, nil
+			continue
+		}
 		own := string(e.Sender) == a.r.user
 		if own && e.IsState || !own && a.ignored.sends(string(e.Sender)) {
 			continue
@@ -171,6 +177,9 @@ func (a *answer) evaluate(ctx context.Context, c *live.Change, rules *pushrules.
 
 // take takes off what was read, and adds what was found, which another request may have added before.
 func (n *counter) take(found *look, marks []*syncpb.ReadMark, most int) {
+	if found.joined > n.joined {
+		n.joined, n.items, n.main, n.threads = found.joined, nil, counts{}, nil
+	}
 	if !sameList(n.marks, marks) || len(found.own) > 0 {
 		for thread, seq := range found.own {
 			if n.own == nil {

@@ -31,6 +31,18 @@ import (
 	"hongyan/test/pgtest"
 )
 
+// counted counts what is asked of the room service.
+type counted struct {
+	roompb.RoomClient
+	timelines atomic.Int64
+}
+
+// Timeline implements roompb.RoomClient.
+func (c *counted) Timeline(ctx context.Context, req *roompb.TimelineRequest, opts ...grpc.CallOption) (*roompb.TimelineResponse, error) {
+	c.timelines.Add(1)
+	return c.RoomClient.Timeline(ctx, req, opts...)
+}
+
 // nobody is an identity service without profiles and without changes.
 type nobody struct{ identitypb.IdentityClient }
 
@@ -50,7 +62,7 @@ func (nobody) Read(context.Context, *logpb.ReadRequest, ...grpc.CallOption) (*lo
 type rig struct {
 	t     testing.TB
 	rooms http.Handler
-	room  roompb.RoomClient
+	room  *counted
 	log   logpb.LogClient
 	bus   bus.Bus
 	txn   atomic.Int64
@@ -114,7 +126,7 @@ func newRig(t testing.TB, roomURL, syncURL string) *rig {
 	local.Add(server)
 	g := &rig{
 		t: t, rooms: rooms.Handler(), bus: wakes, url: syncURL,
-		room: roompb.NewRoomClient(conns.Conn("room")), log: logpb.NewLogClient(conns.Conn("room")),
+		room: &counted{RoomClient: roompb.NewRoomClient(conns.Conn("room"))}, log: logpb.NewLogClient(conns.Conn("room")),
 	}
 	g.sync = g.startSync()
 	return g

@@ -195,7 +195,7 @@ func (n *Node) applyMember(s *shard, shardIndex int, room *Room, d *decoded) *Ro
 
 // newRoom brings a room into memory that knows everything after a position. The shard's lock is held.
 func (s *shard) newRoom(id string, shardIndex int, floor int64) *Room {
-	room := &Room{ID: id, Shard: shardIndex, floor: floor, receiptFloor: floor}
+	room := &Room{ID: id, Shard: shardIndex, floor: floor, receiptFloor: floor, filling: make(chan struct{}, 1)}
 	s.rooms[id] = room
 	return room
 }

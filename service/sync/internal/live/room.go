@@ -22,6 +22,8 @@ type Room struct {
 	// receipts are the newest public receipts at positions greater than receiptFloor, oldest first.
 	receipts     []*roompb.Receipt
 	receiptFloor int64
+	// filling holds one token, of who reads older events.
+	filling chan struct{}
 	// touched is the newest position that the batch that is being applied put into the room; 0 outside of a batch.
 	touched int64
 
@@ -158,20 +160,21 @@ func (n *Node) NewestEvent(room *Room, through int64) *Event {
 	return nil
 }
 
-// Since returns the events after a sequence number, at or before a position; false where the ring does not have all.
-func (n *Node) Since(room *Room, seq, through int64) ([]*Event, bool) {
+// Since returns the events after a sequence number, at or before a position, that the ring has; ok tells whether these
+// are all.
+func (n *Node) Since(room *Room, seq, through int64) (events []*Event, ok bool) {
 	s := &n.shards[room.Shard]
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if len(room.events) == 0 || room.events[0].Seq > seq+1 {
+	if len(room.events) == 0 {
 		return nil, false
 	}
 	lo := sort.Search(len(room.events), func(i int) bool { return room.events[i].Seq > seq })
 	hi := searchEvents(room.events, through)
-	if lo >= hi {
-		return nil, true
+	if lo < hi {
+		events = append(events, room.events[lo:hi]...)
 	}
-	return append([]*Event(nil), room.events[lo:hi]...), true
+	return events, room.events[0].Seq <= seq+1
 }
 
 // Event finds an event that the ring holds, nil otherwise.

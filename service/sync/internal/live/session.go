@@ -4,9 +4,9 @@ package live
 // then, and which member events it has. Forgetting a session costs time and repetition, never data.
 type session struct {
 	device string
-	// token is the last one issued, in the answer to since; tick belongs to it.
-	token, since string
-	tick         uint64
+	// token is the last one issued, in the answer to since; tick and sinceTick belong to them.
+	token, since    string
+	tick, sinceTick uint64
 	// known are the member events that the device has for certain, pending those in the last answer.
 	known   map[uint64]struct{}
 	pending []uint64
@@ -49,6 +49,7 @@ func (u *User) View(device, since string) View {
 		v.Tick = s.tick
 	case since == s.since:
 		s.pending = nil
+		v.Tick = s.sinceTick
 	default:
 		s.known, s.pending, s.token = nil, nil, ""
 	}
@@ -68,7 +69,7 @@ func (v *View) Issued(since, token string, tick uint64, members []uint64) {
 	v.user.mu.Lock()
 	defer v.user.mu.Unlock()
 	s := v.session
-	s.since, s.token, s.tick, s.pending = since, token, tick, members
+	s.since, s.token, s.sinceTick, s.tick, s.pending = since, token, v.Tick, tick, members
 }
 
 // session finds a device's session or makes one in place of that which was not used longest.

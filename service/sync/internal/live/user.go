@@ -76,28 +76,37 @@ func (u *User) Changed(dst []Change, since, cut *Cut, tick uint64) (changes []Ch
 		if m.state.Position > cut.Rooms[m.Shard] {
 			return dst, 0, false
 		}
-		room := m.room
-		if m.changed > cut.Rooms[m.Shard] || room != nil && room.typingAt.Load() > cut.Clock {
+		if m.isNewer(cut) {
 			next = min(next, m.tick-1)
 		}
-		if m.changed > since.Rooms[m.Shard] || room != nil && room.typingAt.Load() > since.Clock {
-			dst = append(dst, Change{Member: m, State: m.state, Room: room})
+		if m.isNewer(since) {
+			dst = append(dst, Change{Member: m, State: m.state, Room: m.room})
 		}
 	}
 	return dst, next, true
 }
 
-// All appends all rooms of the user, the last changed first. It fails as Changed does.
+// All appends all rooms of the user, the last changed first, and returns the tick to look from the next time. It fails as
+// Changed does.
 func (u *User) All(dst []Change, cut *Cut) (changes []Change, next uint64, ok bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	next = u.tick
 	for m := u.order.front; m != nil; m = m.next {
 		if m.state.Position > cut.Rooms[m.Shard] {
 			return dst, 0, false
 		}
+		if m.isNewer(cut) {
+			next = min(next, m.tick-1)
+		}
 		dst = append(dst, Change{Member: m, State: m.state, Room: m.room})
 	}
-	return dst, 0, true
+	return dst, next, true
+}
+
+// isNewer tells whether a room has something after a cut. The user's lock is held.
+func (m *Member) isNewer(cut *Cut) bool {
+	return m.changed > cut.Rooms[m.Shard] || m.room != nil && m.room.typingAt.Load() > cut.Clock
 }
 
 // Room returns the user's relation to one room; false if there is none.

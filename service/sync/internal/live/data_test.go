@@ -1,0 +1,67 @@
+package live_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+
+	syncpb "hongyan/api/sync"
+	"hongyan/platform/eventlog"
+	"hongyan/service/sync/internal/live"
+)
+
+func dataRecord(t *testing.T, user string, position int64, room, eventType, content string) eventlog.Record {
+	body, err := proto.Marshal(&syncpb.AccountData{RoomId: room, Type: eventType, Content: []byte(content)})
+	require.NoError(t, err)
+	return eventlog.Record{
+		Shard: eventlog.ShardOf(user, shards), Position: position, Name: user,
+		Kind: eventlog.Kind(syncpb.EntryKind_ENTRY_KIND_ACCOUNT_DATA), Body: body,
+	}
+}
+
+func markRecord(t *testing.T, user string, position, seq int64) eventlog.Record {
+	body, err := proto.Marshal(&syncpb.ReadMark{RoomId: "!a", ReceiptType: "m.read", EventId: "$e", EventSeq: seq})
+	require.NoError(t, err)
+	return eventlog.Record{
+		Position: position, Name: user, Kind: eventlog.Kind(syncpb.EntryKind_ENTRY_KIND_READ_MARK), Body: body,
+	}
+}
+
+func TestUserLogIsReadFromMemoryAsFarAsItReaches(t *testing.T) {
+	cfg := live.Default()
+	cfg.UserEntries = 3
+	w := newWorld(t, cfg)
+	const user = "@alice"
+	w.entries[user] = []eventlog.Record{dataRecord(t, user, 0, "", live.TypeIgnoredUsers, `{"old":1}`)}
+	u := w.start().attach(user)
+	shard := eventlog.ShardOf(user, shards)
+	apply := func(records ...eventlog.Record) {
+		require.NoError(t, w.node.ApplyUsers(context.Background(), shard, records, records[len(records)-1].Position))
+	}
+	version := func() any { return u.Derive(func(p map[string][]byte) any { return string(p[live.TypeIgnoredUsers]) }) }
+	require.Equal(t, `{"old":1}`, version())
+	for p := int64(1); p <= 5; p++ {
+		apply(dataRecord(t, user, p, "", "type", `{}`))
+	}
+	_, ok := u.Entries(1, 5)
+	require.False(t, ok, "it does not reach back so far")
+	entries, ok := u.Entries(2, 4)
+	require.True(t, ok)
+	require.Len(t, entries, 2)
+	entries, ok = u.Entries(5, 9)
+	require.True(t, ok)
+	require.Empty(t, entries)
+	apply(dataRecord(t, user, 6, "", live.TypeIgnoredUsers, `{"new":1}`))
+	require.Equal(t, `{"new":1}`, version())
+
+	require.Empty(t, u.Marks("!a"))
+	apply(markRecord(t, user, 7, 10))
+	before := u.Marks("!a")
+	apply(markRecord(t, user, 8, 9))
+	require.EqualValues(t, 10, u.Marks("!a")[0].EventSeq, "marks only move forward")
+	apply(markRecord(t, user, 9, 11))
+	require.EqualValues(t, 11, u.Marks("!a")[0].EventSeq)
+	require.EqualValues(t, 10, before[0].EventSeq, "a list that was handed out does not change")
+}
