@@ -2,6 +2,7 @@ package room
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"hongyan/matrix"
@@ -115,10 +116,11 @@ func (r *reads) visibilityOf(ctx context.Context, v *store.View) (track[event.Hi
 	return t, nil
 }
 
-// membershipOf returns the user's membership over time. Who forgot the room is as if they had never been there.
+// membershipOf returns the user's membership over time. For who forgot the room, their time there up to then is as if it
+// had never been; only joining once more brings it back.
 func (r *reads) membershipOf(ctx context.Context, v *store.View, userID string) (track[event.Membership], error) {
 	none := track[event.Membership]{initial: event.Leave}
-	if v.MemberSeq == 0 || v.Forgotten {
+	if v.ForgottenSeq >= v.MemberSeq {
 		return none, nil
 	}
 	key := memberKey{v.ID, userID}
@@ -127,7 +129,7 @@ func (r *reads) membershipOf(ctx context.Context, v *store.View, userID string) 
 		t = none
 	}
 	if t.newest >= v.MemberSeq {
-		return t, nil
+		return remembered(t, v.ForgottenSeq), nil
 	}
 	changes, err := r.store.Changes(ctx, v.ID, event.TypeMember, userID, t.newest, v.Seq)
 	if err != nil {
@@ -137,7 +139,16 @@ func (r *reads) membershipOf(ctx context.Context, v *store.View, userID string) 
 		t = t.extend(c.Seq, membershipIn(c.PDU))
 	}
 	r.memberships.Put(key, t)
-	return t, nil
+	return remembered(t, v.ForgottenSeq), nil
+}
+
+// remembered returns what is left of a membership that was forgotten up to a sequence number.
+func remembered(t track[event.Membership], forgotten int64) track[event.Membership] {
+	later := t.after(forgotten)
+	if forgotten == 0 || slices.ContainsFunc(later, func(c turn[event.Membership]) bool { return c.value == event.Join }) {
+		return t
+	}
+	return track[event.Membership]{initial: event.Leave, changes: later, newest: t.newest}
 }
 
 // membershipIn reads the membership of a member event; one without counts as having left.

@@ -69,6 +69,11 @@ func TestUserRooms(t *testing.T) {
 		require.True(t, all[forgotten].Forgotten)
 		one := g.rooms(&roompb.UserRoomsRequest{UserId: userID("bob"), RoomIds: []string{joined, "!unknown:hs"}})
 		require.Len(t, one, 1)
+
+		g.to("alice", forgotten, "invite", "bob")
+		again := g.rooms(&roompb.UserRoomsRequest{UserId: userID("bob")})
+		require.Equal(t, "invite", again[forgotten].GetMembership(), "who is invited again has to do with the room again")
+		require.False(t, again[forgotten].Forgotten)
 	})
 }
 

@@ -50,6 +50,12 @@ func (t track[V]) through(seq int64) track[V] {
 	return t
 }
 
+// after returns the changes after a sequence number.
+func (t track[V]) after(seq int64) []turn[V] {
+	i := sort.Search(len(t.changes), func(i int) bool { return t.changes[i].seq > seq })
+	return t.changes[i:]
+}
+
 // span is a range of sequence numbers, both ends included.
 type span struct{ first, last int64 }
 

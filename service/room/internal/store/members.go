@@ -28,11 +28,12 @@ func (s *Store) RoomsOf(ctx context.Context, userID string, memberships []string
 	return ids, rows.Err()
 }
 
-// Forget writes that the user, who has left the room, wants to know nothing more of it. A membership that changed
-// since is left alone.
+// Forget writes that the user, who has left the room, wants to know nothing more of it: of anything up to their newest
+// member event. A later one, such as an invite, makes the room one of theirs again, but brings back nothing before it.
+// A membership that changed since is left alone.
 func (s *Store) Forget(ctx context.Context, userID string, room int64) error {
 	_, err := s.db.Exec(ctx, `
-		UPDATE membership SET forgotten = 1
+		UPDATE membership SET forgotten = seq
 		WHERE user_id = $1 AND room = $2 AND membership IN ('leave', 'ban')`, userID, room)
 	if err != nil {
 		return fmt.Errorf("forget room %d: %w", room, err)

@@ -43,7 +43,8 @@ type View struct {
 	// Membership is the user's, empty for none, and MemberSeq where their newest member event stands.
 	Membership string
 	MemberSeq  int64
-	Forgotten  bool
+	// ForgottenSeq is up to where the user has forgotten the room; 0 if they never did.
+	ForgottenSeq int64
 	// VisibilitySeq is where the newest m.room.history_visibility stands; 0 if there is none.
 	VisibilitySeq int64
 }
@@ -60,16 +61,14 @@ WHERE s.name = $1`
 // View reads a room for a user in one snapshot; ok is false where there is no such room.
 func (r *Reader) View(ctx context.Context, roomID, userID string) (view View, ok bool, err error) {
 	view.Name = roomID
-	var forgotten int64
 	err = r.db.QueryRow(ctx, viewSQL, roomID, userID).Scan(&view.ID, &view.Shard, &view.Seq, &view.Version,
-		&view.Membership, &view.MemberSeq, &forgotten, &view.VisibilitySeq)
+		&view.Membership, &view.MemberSeq, &view.ForgottenSeq, &view.VisibilitySeq)
 	if errors.Is(err, sqldb.ErrNoRows) {
 		return View{}, false, nil
 	}
 	if err != nil {
 		return View{}, false, fmt.Errorf("read room %s: %w", roomID, err)
 	}
-	view.Forgotten = forgotten != 0
 	return view, true, nil
 }
 

@@ -31,7 +31,7 @@ JOIN room_stream s ON s.stream = m.room
 JOIN room r ON r.room = m.room
 LEFT JOIN room_entry e ON e.stream = m.room AND e.seq = m.seq
 LEFT JOIN room_entry h ON h.stream = m.room AND h.seq = s.seq
-WHERE m.user_id = $1 AND (m.forgotten = 0 OR $2 = 1)
+WHERE m.user_id = $1 AND (m.forgotten < m.seq OR $2 = 1)
 AND ($3 = 0 OR s.name = ANY($4))                            -- postgres
 AND ($3 = 0 OR s.name IN (SELECT value FROM json_each($4))) -- sqlite
 ORDER BY m.room`
@@ -43,7 +43,7 @@ func (r *Reader) UserRooms(ctx context.Context, userID string, withForgotten boo
 		var forgotten int64
 		err := rows.Scan(&u.ID, &u.Name, &u.Shard, &u.Seq, &u.Version, &u.Membership, &u.EventID, &u.MemberSeq,
 			&u.MemberPosition, &u.Sender, &forgotten, &u.HeadPosition, &u.ReceiptPosition)
-		u.Forgotten = forgotten != 0
+		u.Forgotten = forgotten >= u.MemberSeq
 		return err
 	})
 }

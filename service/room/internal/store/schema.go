@@ -54,7 +54,7 @@ func Schema(shards int) eventlog.Schema {
 			tableExtremity: {Name: "room_extremity", Key: []string{"room"}, Update: []string{"event_ids", "depth", "seq"},
 				Columns: []eventlog.Column{col("room", i), col("event_ids", t), col("depth", i), col("seq", i)}},
 			tableMembership: {Name: "membership", Key: []string{"user_id", "room"},
-				Update: []string{"membership", "event_id", "seq", "sender", "forgotten"}, Columns: []eventlog.Column{
+				Update: []string{"membership", "event_id", "seq", "sender"}, Columns: []eventlog.Column{
 					col("user_id", t), col("room", i), col("membership", t), col("event_id", t), col("seq", i),
 					col("sender", t), col("forgotten", i),
 				}},
@@ -111,7 +111,7 @@ func ExtremityRow(room int64, eventID string, depth, seq int64) eventlog.Row {
 	return eventlog.Row{Table: tableExtremity, Values: []any{room, string(ids), depth, seq}}
 }
 
-// MembershipRow makes the user what a member event says, and takes back a forgetting.
+// MembershipRow makes the user what a member event says. What they have forgotten stays so: see Store.Forget.
 func MembershipRow(userID string, room int64, membership, eventID string, seq int64, sender string) eventlog.Row {
 	return eventlog.Row{
 		Table:  tableMembership,

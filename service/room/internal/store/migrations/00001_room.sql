@@ -56,7 +56,8 @@ CREATE TABLE room_extremity (
     seq       BIGINT NOT NULL
 );
 
--- The current membership, rebuilt from state_delta if it must be.
+-- The current membership, rebuilt from state_delta if it must be, and up to which seq the user has forgotten the room: 0 if
+-- they never did.
 CREATE TABLE membership (
     user_id    TEXT COLLATE "C" NOT NULL,
     room       BIGINT NOT NULL,
