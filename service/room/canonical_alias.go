@@ -46,7 +46,7 @@ func namedAliases(ev *event.Event) canonicalAliases {
 }
 
 func (c canonicalAliases) names(alias string) bool {
-	return alias == c.alias || slices.Contains(c.alt, alias)
+	return alias != "" && (alias == c.alias || slices.Contains(c.alt, alias))
 }
 
 // checkCanonicalAlias refuses newly named aliases that are malformed or do not lead to this room. What the room
@@ -60,8 +60,12 @@ func (w *working) checkCanonicalAlias(ctx context.Context, content []byte) error
 	if ev := w.state.Event(event.TypeCanonicalAlias); ev != nil {
 		now = namedAliases(ev)
 	}
-	for _, alias := range append([]string{next.alias}, next.alt...) {
-		if alias == "" && alias == next.alias || now.names(alias) {
+	named := next.alt
+	if next.alias != "" { // an empty one takes the alias away
+		named = append([]string{next.alias}, next.alt...)
+	}
+	for _, alias := range named {
+		if now.names(alias) {
 			continue
 		}
 		if err := w.checkAlias(ctx, alias); err != nil {

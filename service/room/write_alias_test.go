@@ -82,6 +82,8 @@ func TestCanonicalAlias(t *testing.T) {
 			`{"alias":1}`:                                             "M_INVALID_PARAM",
 			`{"alt_aliases":"#here:hs"}`:                              "M_INVALID_PARAM",
 			`{"alt_aliases":["#here"]}`:                               "M_INVALID_PARAM",
+			`{"alt_aliases":[""]}`:                                    "M_INVALID_PARAM",
+			`{"alias":"","alt_aliases":[""]}`:                         "M_INVALID_PARAM",
 			`{"alias":"","alt_aliases":["#here:hs"],"org.example":1}`: "",
 			`{"alias":null}`:                                          "",
 			`{}`:                                                      "",
