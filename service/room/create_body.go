@@ -166,10 +166,14 @@ func (p *roomPlan) addCreators(o object) error {
 		return nil
 	}
 	for _, user := range p.invites {
-		if !slices.Contains(named, string(user)) {
-			named = append(named, string(user))
-		}
+		named = append(named, string(user))
 	}
+	seen := make(map[string]bool, len(named))
+	named = slices.DeleteFunc(named, func(id string) bool {
+		again := seen[id]
+		seen[id] = true
+		return again
+	})
 	if len(named) > 0 {
 		o.set("additional_creators", named)
 	}

@@ -24,6 +24,9 @@ func (s *Service) putState(rw http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return s.answer(rw, q, q.once(), func(ctx context.Context, w *working) ([]byte, error) {
+		if err := w.mustBeJoined(q.user); err != nil {
+			return nil, err
+		}
 		if typ == event.TypeCreate {
 			return nil, errCreateAgain()
 		}
@@ -47,6 +50,10 @@ func (s *Service) putState(rw http.ResponseWriter, r *http.Request) error {
 
 // addState adds a state event that is no member event, once its content is what its type needs.
 func (w *working) addState(ctx context.Context, d draft) (*event.Event, error) {
+	if d.typ == event.TypeRedaction {
+		// Clients would take it for a redaction, which nobody has authorised.
+		return nil, matrix.NewError(matrix.CodeInvalidParam, "m.room.redaction is not a type of state events.")
+	}
 	if *d.key == "" {
 		switch d.typ {
 		case event.TypePowerLevels:

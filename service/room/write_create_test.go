@@ -74,6 +74,21 @@ func TestCreateRoomEveryVersionAndPreset(t *testing.T) {
 	})
 }
 
+func TestTrustedPrivateChatMergesCreators(t *testing.T) {
+	onBothWorlds(t, func(t *testing.T, g *world) {
+		bob, carol, dave := userID("bob"), userID("carol"), userID("dave")
+		id := g.createWith("alice", map[string]any{
+			"preset": "trusted_private_chat", "invite": []string{bob, carol},
+			"creation_content": map[string]any{"additional_creators": []string{dave, bob, dave}},
+		})
+		require.Equal(t, []any{dave, bob, carol}, g.content("alice", id, "m.room.create", "")["additional_creators"])
+		require.Empty(t, g.content("alice", id, "m.room.power_levels", "")["users"])
+		g.act("bob", id, "join")
+		g.setState("bob", id, "m.room.tombstone", "", map[string]string{"body": "x", "replacement_room": "!x"})
+		g.verify(id, event.V12)
+	})
+}
+
 func checkLevels(t *testing.T, version event.RoomVersion, levels, create map[string]any, want [4]any) {
 	t.Helper()
 	require.Equal(t, want[2], levels["invite"])
@@ -126,6 +141,7 @@ func TestCreateRoomRefusals(t *testing.T) {
 			"state without type":     {state("", map[string]any{}), 400, "M_BAD_JSON"},
 			"state without content":  {map[string]any{"initial_state": []any{map[string]any{"type": "a"}}}, 400, "M_BAD_JSON"},
 			"second create event":    {state("m.room.create", map[string]any{}), 400, "M_BAD_JSON"},
+			"redaction as state":     {state("m.room.redaction", map[string]any{"redacts": "$x"}), 400, "M_INVALID_PARAM"},
 			"join of somebody else":  {map[string]any{"initial_state": []any{map[string]any{"type": "m.room.member", "state_key": userID("bob"), "content": map[string]any{"membership": "join"}}}}, 400, "M_INVALID_ROOM_STATE"},
 			"alias of another room":  {state("m.room.canonical_alias", map[string]any{"alias": "#taken:hs"}), 400, "M_BAD_ALIAS"},
 			"too large":              {state("big", map[string]any{"x": strings.Repeat("y", 65536)}), 413, "M_TOO_LARGE"},
