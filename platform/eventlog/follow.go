@@ -79,7 +79,7 @@ type Follower struct {
 	more chan struct{}
 }
 
-// follow is how far a shard is.
+// follow is how far a shard is. The head is what was claimed: a wake-up may be mistaken.
 type follow struct {
 	cursor, head int64
 	// queued is set while the shard is due or being read.
@@ -96,7 +96,7 @@ func Follow(ctx context.Context, source Source, cfg FollowConfig, apply Apply) e
 	return NewFollower(source, cfg, apply).Run(ctx)
 }
 
-// Wake says that a shard has reached a head. It may come late, repeatedly or not at all.
+// Wake says that a shard has reached a head. It may come late, repeatedly or not at all; a false one costs a read.
 func (f *Follower) Wake(shard int, head int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -280,7 +280,9 @@ func (f *Follower) next(ctx context.Context) (shard int, ok bool) {
 
 // page reads and applies one page of a shard.
 func (f *Follower) page(ctx context.Context, shard int) error {
-	cursor := f.Position(shard)
+	f.mu.Lock()
+	cursor, head := f.shards[shard].cursor, f.shards[shard].head
+	f.mu.Unlock()
 	records, through, err := f.read(ctx, shard, cursor)
 	if err != nil {
 		return err
@@ -289,6 +291,7 @@ func (f *Follower) page(ctx context.Context, shard int) error {
 		return fmt.Errorf("%w: shard %d ends at %d", ErrEpochChanged, shard, through)
 	}
 	if through == cursor {
+		f.disbelieve(shard, head)
 		return nil
 	}
 	if err := f.apply(ctx, shard, records, through); err != nil {
@@ -298,6 +301,16 @@ func (f *Follower) page(ctx context.Context, shard int) error {
 	defer f.mu.Unlock()
 	f.shards[shard].cursor = through
 	return nil
+}
+
+// disbelieve forgets a head that was claimed before a read that found nothing: the log is not so long, and reading on
+// would find nothing again. A greater one, claimed since, may be true.
+func (f *Follower) disbelieve(shard int, head int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s := &f.shards[shard]; s.head == head {
+		s.head = s.cursor
+	}
 }
 
 func (f *Follower) heads(ctx context.Context) (Heads, error) {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -206,4 +207,68 @@ func TestCursorsLetAFollowerGoOnWhereItWas(t *testing.T) {
 		require.NoError(t, err)
 		require.Zero(t, at.Epoch)
 	})
+}
+
+// counted is a log of one shard that counts how often it is read.
+type counted struct{ heads, reads atomic.Int64 }
+
+func (c *counted) Heads(context.Context) (eventlog.Heads, error) {
+	return eventlog.Heads{Epoch: 1, Shard: []int64{c.heads.Load()}}, nil
+}
+
+func (c *counted) Read(ctx context.Context, _ int, after int64, limit int) ([]eventlog.Record, int64, error) {
+	if c.reads.Add(1) > 10 {
+		<-ctx.Done() // a follower that reads on and on would otherwise not let the test end
+		return nil, 0, ctx.Err()
+	}
+	through := min(after+int64(limit), c.heads.Load())
+	var records []eventlog.Record
+	for p := after + 1; p <= through; p++ {
+		records = append(records, eventlog.Record{Position: p, Ref: fmt.Sprint(p)})
+	}
+	return records, through, nil
+}
+
+func TestFollowerDoesNotChaseAHeadThatIsNotThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, s := &counted{}, newSeen()
+		l.heads.Store(2)
+		f := eventlog.NewFollower(l, eventlog.FollowConfig{Poll: time.Hour}, s.apply)
+		stop := follow(f)
+		synctest.Wait()
+		require.EqualValues(t, 1, l.reads.Load())
+
+		f.Wake(0, 1_000_000)
+		synctest.Wait()
+		require.EqualValues(t, 2, l.reads.Load(), "a false head costs one read")
+
+		l.heads.Store(3)
+		f.Wake(0, 3)
+		synctest.Wait()
+		require.EqualValues(t, 3, f.Position(0), "a true head below the false one still counts")
+		require.EqualValues(t, 3, l.reads.Load())
+
+		l.heads.Store(5)
+		f.Wake(0, 1_000_000)
+		synctest.Wait()
+		require.EqualValues(t, 5, f.Position(0))
+		require.EqualValues(t, 5, l.reads.Load(), "what there is, and then nothing")
+		require.NoError(t, stop())
+		s.check(t)
+	})
+}
+
+func TestHeadIsFoundAmongTheRowsOfAPage(t *testing.T) {
+	head := eventlog.Record{Position: 9}
+	one, two := eventlog.Record{Stream: 1, Position: 3}, eventlog.Record{Stream: 2, Position: 5}
+	for name, rows := range map[string][]eventlog.Record{
+		"last": {one, two, head}, "between": {one, head, two}, "first": {head, one, two},
+	} {
+		records, through, ok := eventlog.CutHead(rows)
+		require.True(t, ok, name)
+		require.EqualValues(t, 9, through, name)
+		require.Equal(t, []eventlog.Record{one, two}, records, name)
+	}
+	_, _, ok := eventlog.CutHead([]eventlog.Record{one, two})
+	require.False(t, ok, "without a head there is no such shard")
 }

@@ -25,11 +25,10 @@ func (l *Log) Read(ctx context.Context, shard int, after int64, limit int) ([]Re
 	if err != nil {
 		return nil, 0, fmt.Errorf("read shard %d after %d: %w", shard, after, err)
 	}
-	if len(records) == 0 || records[len(records)-1].Stream != 0 {
+	records, through, ok := cutHead(records)
+	if !ok {
 		return nil, 0, fmt.Errorf("read shard %d: the shard is missing", shard)
 	}
-	through := records[len(records)-1].Position
-	records = records[:len(records)-1]
 	byPosition := func(a, b Record) int { return cmp.Compare(a.Position, b.Position) }
 	if !slices.IsSortedFunc(records, byPosition) {
 		slices.SortFunc(records, byPosition)
@@ -39,6 +38,17 @@ func (l *Log) Read(ctx context.Context, shard int, after int64, limit int) ([]Re
 		through = records[limit-1].Position
 	}
 	return records, through, nil
+}
+
+// cutHead takes the row of the shard's head, which alone has no stream, out of the rows of a page. It may stand
+// anywhere: a union has no order.
+func cutHead(rows []Record) (records []Record, head int64, ok bool) {
+	at := slices.IndexFunc(rows, func(r Record) bool { return r.Stream == 0 })
+	if at < 0 {
+		return rows, 0, false
+	}
+	head = rows[at].Position
+	return slices.Delete(rows, at, at+1), head, true
 }
 
 // Latest returns the latest-wins records of a stream whose keys begin with a prefix, in the order of their keys.
