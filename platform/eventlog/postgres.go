@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -32,6 +33,7 @@ func newPostgresStore(ctx context.Context, l *Log) (*postgresStore, error) {
 	for name, value := range planning {
 		cfg.ConnConfig.RuntimeParams[name] = value
 	}
+	cfg.AfterConnect = rememberBackend
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -51,11 +53,33 @@ var planning = map[string]string{
 
 func (s *postgresStore) close() { s.pool.Close() }
 
+// backend is the server's process at the other end of a connection. Its pid alone is not enough to name it: the system
+// gives the pid of one that has ended to another, and after a failover it belongs to another server.
+type backend struct {
+	pid uint32
+	// started is when the process began, serverStarted when its server did.
+	started, serverStarted time.Time
+}
+
+// backendKey is where a connection keeps its backend.
+const backendKey = "hongyan.backend"
+
+// rememberBackend asks a new connection who its backend is: when it is lost, it can no longer be asked.
+func rememberBackend(ctx context.Context, conn *pgx.Conn) error {
+	b := backend{pid: conn.PgConn().PID()}
+	const self = `SELECT backend_start, pg_postmaster_start_time() FROM pg_stat_activity WHERE pid = pg_backend_pid()`
+	if err := conn.QueryRow(ctx, self).Scan(&b.started, &b.serverStarted); err != nil {
+		return fmt.Errorf("ask for the backend: %w", err)
+	}
+	conn.PgConn().CustomData()[backendKey] = b
+	return nil
+}
+
 // lostError is a connection that was lost while a batch was under way.
 type lostError struct {
-	// pid is the server's process, which may still be at it.
-	pid uint32
-	err error
+	// backend may still be at it.
+	backend backend
+	err     error
 }
 
 func (e *lostError) Error() string { return e.err.Error() }
@@ -67,7 +91,10 @@ func (s *postgresStore) write(ctx context.Context, batch []*pending) error {
 		return fmt.Errorf("%w: connect: %s", errNotSent, err)
 	}
 	defer conn.Release()
-	pid := conn.Conn().PgConn().PID()
+	peer, known := conn.Conn().PgConn().CustomData()[backendKey].(backend)
+	if !known {
+		return fmt.Errorf("%w: its backend is not known", errNotSent)
+	}
 	args, err := s.args(batch)
 	if err != nil {
 		return err
@@ -78,7 +105,7 @@ func (s *postgresStore) write(ctx context.Context, batch []*pending) error {
 		err = s.single(ctx, conn, batch, args)
 	}
 	if sqldb.IsConnectionLost(err) {
-		return &lostError{pid, err}
+		return &lostError{peer, err}
 	}
 	return err
 }
@@ -169,9 +196,10 @@ func (s *postgresStore) settle(ctx context.Context, lost error) error {
 	if !errors.As(lost, &l) {
 		return nil
 	}
-	const end = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND datname = current_database()`
+	const end = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE pid = $1 AND backend_start = $2 AND pg_postmaster_start_time() = $3`
 	for try := 0; ; try++ {
-		tag, err := s.pool.Exec(ctx, end, int64(l.pid))
+		tag, err := s.pool.Exec(ctx, end, int64(l.backend.pid), l.backend.started, l.backend.serverStarted)
 		if err != nil {
 			return fmt.Errorf("end the lost session: %w", err)
 		}

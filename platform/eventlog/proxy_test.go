@@ -1,10 +1,12 @@
 package eventlog_test
 
 import (
+	"encoding/binary"
 	"io"
 	"net"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -26,6 +28,9 @@ type proxy struct {
 	url      string
 	listener net.Listener
 	target   string
+
+	// pid, if not 0, is what clients are told is the process of the server that serves them.
+	pid atomic.Uint32
 
 	mu    sync.Mutex
 	links map[*link]struct{}
@@ -75,7 +80,7 @@ func (p *proxy) accept() {
 		p.mu.Unlock()
 		p.wg.Go(func() { _, _ = io.Copy(server, client); l.clientGone() })
 		p.wg.Go(func() {
-			l.answer()
+			l.answer(p.pid.Load())
 			l.close()
 			p.mu.Lock()
 			delete(p.links, l)
@@ -85,7 +90,7 @@ func (p *proxy) accept() {
 }
 
 // answer copies what the server says, as long as it may.
-func (l *link) answer() {
+func (l *link) answer(pid uint32) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := l.server.Read(buf)
@@ -98,12 +103,32 @@ func (l *link) answer() {
 		if err != nil {
 			return
 		}
+		if pid != 0 && replacePID(buf[:n], pid) {
+			pid = 0
+		}
 		if !silent {
 			if _, err := l.client.Write(buf[:n]); err != nil {
 				return
 			}
 		}
 	}
+}
+
+// replacePID changes the process in BackendKeyData, which the server sends once, after the log-in and together with what
+// comes before and after it.
+func replacePID(said []byte, pid uint32) bool {
+	for len(said) >= 5 {
+		size := 1 + int(binary.BigEndian.Uint32(said[1:]))
+		if size > len(said) {
+			return false
+		}
+		if said[0] == 'K' {
+			binary.BigEndian.PutUint32(said[5:], pid)
+			return true
+		}
+		said = said[size:]
+	}
+	return false
 }
 
 // clientGone passes the client's end on to the server, unless the network has swallowed it.

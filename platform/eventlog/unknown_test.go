@@ -60,6 +60,28 @@ func lose(t *testing.T, compose func(eventlog.Stream) eventlog.Append) *lost {
 	return x
 }
 
+// TestSettlingSparesAnotherProcess loses a connection whose process has ended, and whose pid another session has got
+// since: that one has nothing to do with the append, and is left alone.
+func TestSettlingSparesAnotherProcess(t *testing.T) {
+	url := databases()[1].url(t)
+	bystander, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, bystander.Close(context.Background())) })
+
+	p := startProxy(t, url)
+	l := openLog(t, openDB(t, p.url), eventlog.Config{})
+	p.pid.Store(bystander.PgConn().PID())
+	run(t, l)
+	s := stream(t, l, "!a:x")
+	_, err = l.Append(t.Context(), message(s, 0, "$1")) // over a connection that is said to end in the bystander
+	require.NoError(t, err)
+	p.cut(cutAnswer)
+	r, err := l.Append(t.Context(), message(s, 1, "$2"))
+	require.NoError(t, err)
+	require.EqualValues(t, 2, r.Seq)
+	require.NoError(t, bystander.Ping(t.Context()), "the bystander was ended")
+}
+
 func (x *lost) await(query string, want int) {
 	x.t.Helper()
 	require.Eventually(x.t, func() bool {
