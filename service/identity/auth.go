@@ -70,7 +70,8 @@ func (s *Service) requireAuth(ctx context.Context, req authRequest) (authPassed,
 	if err != nil {
 		return authPassed{}, err
 	}
-	if auth.Type != "" && !session.passed(auth.Type) {
+	proven := auth.Type == "" || session.passed(auth.Type)
+	if !proven {
 		stage, err := s.passStage(ctx, req, session.Completed)
 		var failed *stageError
 		if errors.As(err, &failed) {
@@ -85,11 +86,20 @@ func (s *Service) requireAuth(ctx context.Context, req authRequest) (authPassed,
 	if !completes(req.flows, session.Completed) {
 		return authPassed{}, s.challenge(ctx, req, session, nil)
 	}
+	if proven {
+		if err := s.consume(ctx, req, session); err != nil {
+			return authPassed{}, err
+		}
+	}
 	passed := authPassed{userID: req.userID, stages: session.Completed}
 	if user := passed.value(stagePassword); user != "" {
 		passed.userID = user
 	}
 	return passed, nil
+}
+
+func errSession() *matrix.Error {
+	return matrix.NewError(matrix.CodeForbidden, "The session is not known or has expired. Begin again.")
 }
 
 // authSession is a stored session, or one that has no id yet.
@@ -114,8 +124,7 @@ func (s *Service) authSession(ctx context.Context, req authRequest) (*authSessio
 		return nil, err
 	}
 	if !ok {
-		return nil, s.challenge(ctx, req, fresh,
-			matrix.NewError(matrix.CodeForbidden, "The session is not known or has expired. Begin again."))
+		return nil, s.challenge(ctx, req, fresh, errSession())
 	}
 	// From the first passed stage on the request must stay what it was: nobody agrees to one and gets another.
 	if old.Action != req.action || old.UserID != req.userID || old.Params != nil && !bytes.Equal(old.Params, req.body.params) {
@@ -150,6 +159,16 @@ func (s *Service) challenge(ctx context.Context, req authRequest, session *authS
 		body["errcode"], body["error"] = failure.Code, failure.Message
 	}
 	return &challenge{body: body}
+}
+
+// consume ends a session that was complete before the request that it lets through: its stages prove no second one.
+func (s *Service) consume(ctx context.Context, req authRequest, session *authSession) error {
+	mine, err := s.store.TakeAuthSession(ctx, session.ID)
+	if err != nil || mine {
+		return err
+	}
+	fresh := &authSession{AuthSession: store.AuthSession{UserID: req.userID, Action: req.action}}
+	return s.challenge(ctx, req, fresh, errSession())
 }
 
 func (s *Service) storeSession(ctx context.Context, session *authSession) error {

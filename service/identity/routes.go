@@ -36,6 +36,9 @@ func (s *Service) bindings() []httpx.Binding {
 		route(post, v3+"/logout", httpx.AuthLocked, httpx.LimitDefault, s.postLogout),
 		route(post, v3+"/logout/all", httpx.AuthLocked, httpx.LimitDefault, s.postLogoutAll),
 
+		route(get, v3+"/auth/{authType}/fallback/web", httpx.AuthNone, httpx.LimitDefault, s.getFallback),
+		once(route(post, v3+"/auth/{authType}/fallback/web", httpx.AuthNone, httpx.LimitLogin, s.postFallback)),
+
 		route(get, v3+"/account/whoami", httpx.AuthRequired, httpx.LimitDefault, s.getWhoami),
 		route(get, v3+"/account/3pid", httpx.AuthRequired, httpx.LimitDefault, s.getThreepids),
 		once(route(post, v3+"/account/password", httpx.AuthOptional, httpx.LimitLogin, s.postPassword)),

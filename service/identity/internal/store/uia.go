@@ -88,6 +88,15 @@ func (s *Store) CompleteStage(ctx context.Context, id string, params []byte, sta
 	return nil
 }
 
+// TakeAuthSession ends a session. It reports whether the session was there: of several at once one finds it.
+func (s *Store) TakeAuthSession(ctx context.Context, id string) (bool, error) {
+	n, err := s.db.Exec(ctx, `DELETE FROM uia_session WHERE session_id = $1`, id)
+	if err != nil {
+		return false, fmt.Errorf("take auth session: %w", err)
+	}
+	return n > 0, nil
+}
+
 // DeleteAuthSessionsOf ends all sessions of a user.
 func DeleteAuthSessionsOf(userID string) eventlog.Statement {
 	return eventlog.Statement{SQL: `DELETE FROM uia_session WHERE user_id = $1`, Args: []any{userID}}
