@@ -29,6 +29,7 @@ func (s *Service) bindings() []httpx.Binding {
 		route(get, "/_synapse/admin/v1/register", httpx.AuthNone, httpx.LimitDefault, s.getNonce),
 		once(route(post, "/_synapse/admin/v1/register", httpx.AuthNone, httpx.LimitDefault, s.postSharedSecret)),
 
+		route(get, "/_matrix/static/client/login/", httpx.AuthNone, httpx.LimitDefault, s.getLoginPage),
 		route(get, v3+"/login", httpx.AuthNone, httpx.LimitDefault, s.getLogin),
 		once(route(post, v3+"/login", httpx.AuthNone, httpx.LimitLogin, s.postLogin)),
 		once(route(post, v1+"/login/get_token", httpx.AuthRequired, httpx.LimitLogin, s.postGetToken)),
