@@ -123,12 +123,36 @@ func TestRedact(t *testing.T) {
 		`"{\"access_token\":\"abc\"}"`:                 `"{\"access_token\":\"[redacted]\"}"`,
 		"Authorization: Bearer abc.def-1=":             "Authorization: Bearer [redacted]",
 		"no secrets here: token, password and bearers": "no secrets here: token, password and bearers",
+		"loginToken=abc&x=1":                           "loginToken=[redacted]&x=1",
+		`{"token":"abc","login_token":"def"}`:          `{"token":"[redacted]","login_token":"[redacted]"}`,
+		"url=https%3A%2F%2Fa%3Ftoken%3Dabc":            "url=https%3A%2F%2Fa%3Ftoken%3D[redacted]",
+		"redirectUrl=https%3A%2F%2Fa%3FloginToken%3Da": "redirectUrl=https%3A%2F%2Fa%3FloginToken%3D[redacted]",
+		`{"client_secret":"a","new_password":"b"}`:     `{"client_secret":"[redacted]","new_password":"[redacted]"}`,
+		`{"registration_shared_secret": "a"}`:          `{"registration_shared_secret": "[redacted]"}`,
+		`{"passphrase":"a","signing_key":"b"}`:         `{"passphrase":"[redacted]","signing_key":"[redacted]"}`,
+		`{"errcode":"M_UNKNOWN_TOKEN","error":"No."}`:  `{"errcode":"M_UNKNOWN_TOKEN","error":"No."}`,
+		"sync_token=s1_2&one_time_key=k":               "sync_token=s1_2&one_time_key=k",
 	} {
 		require.Equal(t, want, obs.Redact(in))
 	}
 	u, err := url.Parse("https://a.b/_matrix/client/v3/sync?since=1&access_token=abc")
 	require.NoError(t, err)
 	require.Equal(t, "/_matrix/client/v3/sync?since=1&access_token=[redacted]", obs.RedactURL(u))
+	for in, want := range map[string]string{
+		"/m.login.registration_token/validity?token=SECRET123": "/m.login.registration_token/validity?token=[redacted]",
+		"/login?loginToken=abc":                                "/login?loginToken=[redacted]",
+		"/x?a=1&acc%65ss_token=abc&b=2":                        "/x?a=1&acc%65ss_token=[redacted]&b=2",
+		"/x?aCCess_toKen=abc":                                  "/x?aCCess_toKen=[redacted]",
+		"/x?%zz_token=abc&client_secret=s&sid=1":               "/x?%zz_token=abc&client_secret=[redacted]&sid=1",
+		"/x?refresh_token=a+b%20c":                             "/x?refresh_token=[redacted]",
+		"/x?token=a&token=b":                                   "/x?token=[redacted]&token=[redacted]",
+		"/messages?from=t1&to=t2&dir=b":                        "/messages?from=t1&to=t2&dir=b",
+		"/x?":                                                  "/x",
+	} {
+		u, err := url.Parse(in)
+		require.NoError(t, err)
+		require.Equal(t, want, obs.RedactURL(u))
+	}
 	require.Equal(t, "/a%2Fb", obs.RedactURL(&url.URL{Path: "/a/b", RawPath: "/a%2Fb"}))
 }
 

@@ -33,19 +33,38 @@ func (s Secret) MarshalYAML() (any, error) { return s.String(), nil }
 // Reveal returns the secret itself.
 func (s Secret) Reveal() string { return string(s) }
 
-// RedactURL returns the path and query of u, for logs, without the values of secret parameters.
+// RedactURL returns the path and query of u, for logs, without the values of secret parameters. Unlike Redact it knows
+// the parameters' names as the server reads them, however they were escaped.
 func RedactURL(u *url.URL) string {
 	path := u.EscapedPath()
 	if u.RawQuery == "" {
 		return path
 	}
-	return path + "?" + Redact(u.RawQuery)
+	params := strings.Split(u.RawQuery, "&")
+	for i, param := range params {
+		escaped, _, _ := strings.Cut(param, "=")
+		name, err := url.QueryUnescape(escaped)
+		if err != nil {
+			name = escaped
+		}
+		if secretName.MatchString(name) {
+			params[i] = escaped + "=" + redacted
+		}
+	}
+	return path + "?" + Redact(strings.Join(params, "&"))
 }
 
-// secretParam matches name=value and "name": "value" where the value is a secret, and Authorization headers.
-var secretParam = regexp.MustCompile(
-	`(?i)((?:access_token|refresh_token|login_token|password|shared_secret|client_secret)` +
+// secretNames are the names of what carries secrets, in queries, bodies and headers. "token" alone is too common a word to
+// count as the end of a longer one; it begins after what is no letter, or after an escaped one.
+const secretNames = `(?:access|refresh|login|id|as|hs|registration)_?token|(?:\b|%[0-9A-F]{2})token|` +
+	`password|secret|passphrase|(?:private|signing|recovery|api)_key|code_verifier`
+
+var (
+	secretName = regexp.MustCompile(`(?i)(?:` + secretNames + `)$`)
+	// secretParam matches name=value and "name": "value" where the value is a secret, and Authorization headers.
+	secretParam = regexp.MustCompile(`(?i)((?:` + secretNames + `)` +
 		`(?:=|%3D|\\?"?\s*:\s*\\?"|:))([^&\s"\\]+)|(bearer\s+)([A-Za-z0-9._~+/=-]+)`)
+)
 
 // Redact removes what looks like a secret from a line of text. It is the last line of defence: code does not log
 // secrets in the first place.
@@ -58,7 +77,10 @@ func Redact(text string) string {
 
 // suspicious is a quick check that spares nearly all lines the regular expression.
 func suspicious(text string) bool {
-	for _, word := range [...]string{"oken", "assword", "earer", "ecret", "TOKEN", "PASSWORD", "BEARER", "SECRET"} {
+	for _, word := range [...]string{
+		"oken", "assword", "earer", "ecret", "assphrase", "_key", "verifier",
+		"TOKEN", "PASSWORD", "BEARER", "SECRET", "PASSPHRASE", "_KEY", "VERIFIER",
+	} {
 		if strings.Contains(text, word) {
 			return true
 		}
