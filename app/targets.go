@@ -209,8 +209,7 @@ func buildGateway(_ context.Context, b *builder) (*unit, error) {
 	if err != nil {
 		return nil, err
 	}
-	idle := func(ctx context.Context) error { <-ctx.Done(); return nil }
-	return &unit{name: "gateway", run: idle, register: s.Register, edge: s}, nil
+	return &unit{name: "gateway", run: s.Run, register: s.Register, edge: s}, nil
 }
 
 // roomVersions is what m.room_versions tells clients.

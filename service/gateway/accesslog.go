@@ -6,16 +6,14 @@ import (
 	"time"
 
 	"github.com/zeromicro/go-zero/core/logx"
-
-	"hongyan/platform/obs"
 )
 
 // logAccess writes one line for a request: at level debug, and at info where the server was at fault. It holds neither
 // the token nor the body.
-func logAccess(r *http.Request, q *request, status int, took time.Duration) {
+func logAccess(q *request, method string, path func() string, status int, took time.Duration) {
 	line := func() any {
 		return fmt.Sprintf("%s %s %d %dms user=%q address=%s request_id=%s",
-			r.Method, obs.RedactURL(r.URL), status, took.Milliseconds(), q.user(), q.address, q.id)
+			method, path(), status, took.Milliseconds(), q.user(), q.address, q.id)
 	}
 	if status >= http.StatusInternalServerError {
 		logx.Info(line())

@@ -57,6 +57,7 @@ type Service struct {
 	ids      *idSource
 	metrics  *metrics
 	clock    func() time.Time
+	parking  parking
 }
 
 // New checks the configuration and builds the table of routes. It starts nothing.
@@ -94,6 +95,13 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	return s, nil
+}
+
+// Run waits until ctx ends, has the polls answered that were taken over from net/http, and waits for them.
+func (s *Service) Run(ctx context.Context) error {
+	<-ctx.Done()
+	s.parking.close()
+	return nil
 }
 
 // newTable gathers the routes of all services and the gateway's own.

@@ -93,6 +93,7 @@ func (l *Listener) Close() {
 func (l *Listener) Run(ctx, drain context.Context) error {
 	errorLog := log.New(lineWriter{name: l.name}, "", 0)
 	unused := unusedConns{conns: map[net.Conn]struct{}{}}
+	returned := newLot(context.WithoutCancel(ctx), l.open[0].Addr())
 	server := &http.Server{
 		Handler:           l.handler,
 		ReadHeaderTimeout: readHeaderTimeout,
@@ -101,21 +102,27 @@ func (l *Listener) Run(ctx, drain context.Context) error {
 		ErrorLog:          errorLog,
 		TLSConfig:         l.tls,
 		ConnState:         unused.note,
-		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		BaseContext: func(net.Listener) context.Context {
+			return context.WithValue(returned.base, lotKey{}, returned)
+		},
 	}
 	var wg sync.WaitGroup
-	failed := make(chan error, len(l.open))
-	for _, ln := range l.open {
+	failed := make(chan error, len(l.open)+1)
+	run := func(ln net.Listener, serve func(net.Listener) error) {
 		wg.Go(func() {
-			serve := server.Serve
-			if l.tls != nil {
-				serve = func(ln net.Listener) error { return server.ServeTLS(ln, "", "") }
-			}
-			if err := serve(boundedListener{ln}); !errors.Is(err, http.ErrServerClosed) {
+			if err := serve(ln); !errors.Is(err, http.ErrServerClosed) {
 				failed <- fmt.Errorf("serve %s on %s: %w", l.name, ln.Addr(), err)
 			}
 		})
 	}
+	for _, ln := range l.open {
+		serve := server.Serve
+		if l.tls != nil {
+			serve = func(ln net.Listener) error { return server.ServeTLS(ln, "", "") }
+		}
+		run(boundedListener{ln}, serve)
+	}
+	run(returned, server.Serve)
 	var err error
 	select {
 	case <-ctx.Done():
@@ -171,26 +178,4 @@ type lineWriter struct{ name string }
 func (w lineWriter) Write(line []byte) (int, error) {
 	logx.Debugf("%s: %s", w.name, line)
 	return len(line), nil
-}
-
-// boundedListener bounds the writes of its connections.
-type boundedListener struct{ net.Listener }
-
-func (l boundedListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &boundedConn{Conn: c}, nil
-}
-
-// boundedConn ends where a client does not read: each write must be taken within writeTimeout. However long an answer
-// is awaited, that costs nothing.
-type boundedConn struct{ net.Conn }
-
-func (c *boundedConn) Write(p []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Write(p)
 }

@@ -70,6 +70,16 @@ func (s *sessions) unpark(p *poll) {
 	}
 }
 
+// onForget replaces what is called when the poll's token is forgotten; it is called at once where that has happened.
+func (s *sessions) onForget(p *poll, cancel context.CancelFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.cancel = cancel
+	if p.forgotten.Load() {
+		cancel()
+	}
+}
+
 // endPollsLocked cancels the polls of these devices, or of all devices where none is named. Whoever parked a poll
 // unparks it.
 func (s *sessions) endPollsLocked(user string, devices []string) {

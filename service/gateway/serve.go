@@ -11,6 +11,7 @@ import (
 
 	"hongyan/matrix"
 	"hongyan/platform/httpx"
+	"hongyan/platform/obs"
 )
 
 // headerKey tells the service, and whatever chooses its instance, the key that the request is about: a room id or a
@@ -56,6 +57,9 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // finish answers an error, counts and logs.
 func (s *Service) finish(w *edgeWriter, r *http.Request, q *request, err error) {
+	if errors.Is(err, errTaken) {
+		return
+	}
 	if err != nil {
 		s.refuse(w, r, err)
 	}
@@ -63,7 +67,7 @@ func (s *Service) finish(w *edgeWriter, r *http.Request, q *request, err error) 
 	if q.endpoint != nil {
 		q.endpoint.metrics.answered(w.answered(), took)
 	}
-	logAccess(r, q, w.answered(), took)
+	logAccess(q, r.Method, func() string { return obs.RedactURL(r.URL) }, w.answered(), took)
 }
 
 // admit finds the route and checks who calls and how often. An error says that nothing was answered.
@@ -126,21 +130,29 @@ func (s *Service) poll(w *edgeWriter, r *http.Request, q *request) error {
 	return matrix.Unavailable(errors.New("the token was forgotten again and again"))
 }
 
-// pollOnce fails with errPollStale, and nothing answered, when the token was forgotten before the answer began.
-func (s *Service) pollOnce(w *edgeWriter, r *http.Request, q *request) error {
+// pollOnce fails with errPollStale, and nothing answered, when the token was forgotten before the answer began. It fails
+// with errTaken when the poll goes on without net/http.
+func (s *Service) pollOnce(w *edgeWriter, r *http.Request, q *request) (err error) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	parked, err := s.sessions.park(q.session, cancel)
 	if err != nil {
 		return err
 	}
-	defer s.sessions.unpark(parked)
 	s.metrics.parked.Inc()
-	defer s.metrics.parked.Dec()
-	w.poll = parked
+	defer func() {
+		if !errors.Is(err, errTaken) {
+			s.sessions.unpark(parked)
+			s.metrics.parked.Dec()
+		}
+	}()
+	w.poll, w.lot = parked, canTake(r)
 	s.setHeaders(r, q)
 	err = s.forward(w, r.WithContext(ctx), q)
-	w.poll = nil
+	if w.wait != nil && err == nil {
+		return s.goOn(ctx, w, q, parked)
+	}
+	w.poll, w.lot = nil, nil
 	if parked.forgotten.Load() && w.status == 0 {
 		return errPollStale
 	}

@@ -15,6 +15,18 @@ type edgeWriter struct {
 	status int
 	// poll is the parked poll that is being answered, if it is one.
 	poll *poll
+	// lot is where the connection could come back from, if it can be taken; wait is set when the handler wants that.
+	lot  *lot
+	wait httpx.Wait
+}
+
+// Park notes that the handler wants to wait without net/http (httpx.Parker).
+func (w *edgeWriter) Park(wait httpx.Wait) bool {
+	if w.lot == nil || w.status != 0 || w.wait != nil {
+		return false
+	}
+	w.wait = wait
+	return true
 }
 
 func (w *edgeWriter) drops() bool { return w.status == 0 && w.poll != nil && w.poll.forgotten.Load() }

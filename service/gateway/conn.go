@@ -1,0 +1,104 @@
+package gateway
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+)
+
+// boundedListener bounds the writes of its connections.
+type boundedListener struct{ net.Listener }
+
+// Accept waits for the next connection.
+func (l boundedListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &boundedConn{Conn: c}, nil
+}
+
+// boundedConn ends where a client does not read: each write must be taken within writeTimeout. However long an answer
+// is awaited, that costs nothing.
+type boundedConn struct {
+	net.Conn
+	// early was read before anybody wanted it.
+	early []byte
+}
+
+// boundedOf returns the connection itself, where it comes from our listener, or one that bounds it.
+func boundedOf(c net.Conn) *boundedConn {
+	if bounded, ok := c.(*boundedConn); ok {
+		return bounded
+	}
+	return &boundedConn{Conn: c}
+}
+
+// Write writes within the time.
+func (c *boundedConn) Write(p []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}
+
+// Read reads what was put back first.
+func (c *boundedConn) Read(p []byte) (int, error) {
+	if len(c.early) == 0 {
+		return c.Conn.Read(p)
+	}
+	n := copy(p, c.early)
+	if c.early = c.early[n:]; len(c.early) == 0 {
+		c.early = nil
+	}
+	return n, nil
+}
+
+// unread puts bytes back, behind those that were put back before. Nobody may be reading.
+func (c *boundedConn) unread(p []byte) { c.early = append(c.early, p...) }
+
+// lot is where connections that were taken from the server come back to it: a net.Listener that accepts them.
+type lot struct {
+	// base is the context of what happens on them.
+	base    context.Context //nolint:containedctx // as http.Server's BaseContext: it ends with the listener
+	address net.Addr
+	conns   chan net.Conn
+	closed  chan struct{}
+	once    sync.Once
+}
+
+// lotKey finds the lot of a request's listener in its context.
+type lotKey struct{}
+
+func newLot(base context.Context, address net.Addr) *lot {
+	return &lot{base: base, address: address, conns: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+// put gives a connection back. One that comes too late is closed.
+func (l *lot) put(c net.Conn) {
+	select {
+	case l.conns <- c:
+	case <-l.closed:
+		_ = c.Close() // nobody is served any more
+	}
+}
+
+// Accept waits for the next connection that comes back.
+func (l *lot) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close ends Accept and closes what comes back later.
+func (l *lot) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+// Addr is the address of the real listener.
+func (l *lot) Addr() net.Addr { return l.address }
