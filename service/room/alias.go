@@ -2,8 +2,8 @@ package room
 
 import (
 	"context"
-	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"hongyan/matrix"
@@ -24,9 +24,13 @@ func (s *Service) resolve(ctx context.Context, name string) (store.Alias, error)
 		return a, matrix.Unavailable(err)
 	}
 	if !ok {
-		return a, matrix.Errorf(matrix.CodeNotFound, "There is no room alias %s.", name)
+		return a, errNoAlias(name)
 	}
 	return a, nil
+}
+
+func errNoAlias(name string) error {
+	return matrix.Errorf(matrix.CodeNotFound, "There is no room alias %s.", name)
 }
 
 func checkAliasName(name string) error {
@@ -69,18 +73,13 @@ func (s *Service) putAlias(rw http.ResponseWriter, r *http.Request) error {
 	if _, err := matrix.ParseRoomID(body.RoomID); err != nil {
 		return err
 	}
-	snap, err := s.inspect(r.Context(), body.RoomID, func(w *working) error { return w.mustBeJoined(q.user) })
-	if err != nil {
-		return err
-	}
-	err = s.store.AddAlias(r.Context(), name, snap.stream.ID, q.UserID, s.now())
-	if errors.Is(err, store.ErrAliasTaken) {
-		return matrix.Errorf(matrix.CodeUnknown, "The room alias %s exists already.", name).WithStatus(http.StatusConflict)
-	} else if err != nil {
-		return matrix.Unavailable(err)
-	}
-	httpx.WriteRawJSON(rw, http.StatusOK, noAnswer())
-	return nil
+	q.room = body.RoomID
+	return s.answer(rw, q, q.once(), asOp(func(ctx context.Context, w *working) error {
+		if err := w.mustBeJoined(q.user); err != nil {
+			return err
+		}
+		return w.addAlias(ctx, name, q.UserID)
+	}))
 }
 
 // checkOwnAlias refuses malformed aliases and those of other servers.
@@ -109,34 +108,62 @@ func (s *Service) deleteAlias(rw http.ResponseWriter, r *http.Request) error {
 	if err := q.active(); err != nil {
 		return err
 	}
-	alias, err := s.resolve(r.Context(), r.PathValue("roomAlias"))
+	name := r.PathValue("roomAlias")
+	found, err := s.resolve(r.Context(), name)
 	if err != nil {
-		return err
+		return s.answerAgain(rw, q, err)
 	}
-	_, err = s.inspect(r.Context(), alias.RoomID, func(w *working) error {
-		if alias.Creator == q.UserID || q.Admin {
-			return nil
-		}
-		return w.mustSend(q.user, event.TypeCanonicalAlias, true)
-	})
-	if err != nil {
-		return err
-	}
-	ok, err := s.store.DeleteAlias(r.Context(), alias.Alias, alias.Room)
-	if err != nil {
-		return matrix.Unavailable(err)
-	}
-	if !ok {
-		return matrix.Errorf(matrix.CodeNotFound, "There is no room alias %s.", alias.Alias)
-	}
-	_, err = s.operate(r.Context(), alias.RoomID, eventlog.Txn{}, asOp(func(ctx context.Context, w *working) error {
-		return w.dropAlias(ctx, q.user, alias.Alias)
+	q.room = found.RoomID
+	return s.answer(rw, q, q.once(), asOp(func(ctx context.Context, w *working) error {
+		return w.deleteAlias(ctx, q, name)
 	}))
+}
+
+// alias looks an alias up as it is after what the batch has done so far.
+func (w *working) alias(ctx context.Context, name string) (store.Alias, bool, error) {
+	for _, a := range slices.Backward(w.aliases) {
+		if a.Alias == name {
+			return a, a.RoomID != "", nil
+		}
+	}
+	a, ok, err := w.s.store.Alias(ctx, name)
+	if err != nil {
+		return a, false, matrix.Unavailable(err)
+	}
+	return a, ok, nil
+}
+
+// addAlias makes an alias lead to the room.
+func (w *working) addAlias(ctx context.Context, name, creator string) error {
+	_, taken, err := w.alias(ctx, name)
 	if err != nil {
 		return err
 	}
-	httpx.WriteRawJSON(rw, http.StatusOK, noAnswer())
+	if taken {
+		return matrix.Errorf(matrix.CodeUnknown, "The room alias %s exists already.", name).WithStatus(http.StatusConflict)
+	}
+	w.aliases = append(w.aliases, store.Alias{Alias: name, RoomID: string(w.roomID), Creator: creator})
+	w.statements = append(w.statements, store.AddAlias(name, w.base.stream.ID, creator, w.now))
 	return nil
+}
+
+// deleteAlias deletes an alias and, in the same commit, what the room's m.room.canonical_alias says of it.
+func (w *working) deleteAlias(ctx context.Context, q request, name string) error {
+	a, ok, err := w.alias(ctx, name)
+	if err != nil {
+		return err
+	}
+	if !ok || a.RoomID != string(w.roomID) {
+		return errNoAlias(name)
+	}
+	if a.Creator != q.UserID && !q.Admin {
+		if err := w.mustSend(q.user, event.TypeCanonicalAlias, true); err != nil {
+			return err
+		}
+	}
+	w.aliases = append(w.aliases, store.Alias{Alias: name})
+	w.statements = append(w.statements, store.DeleteAlias(name, w.base.stream.ID))
+	return w.dropAlias(ctx, q.user, name)
 }
 
 // getAliases is GET /rooms/{roomId}/aliases: for members, and for everybody where the history is world-readable.

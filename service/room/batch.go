@@ -45,10 +45,13 @@ func (b *batchRun) run(ctx context.Context) {
 		if !b.perform(ctx, w) {
 			return
 		}
-		if len(w.events) == 0 {
-			err = b.verify(ctx, snap, fresh)
-		} else {
+		switch {
+		case len(w.events) > 0:
 			err = b.commit(ctx, w)
+		case len(w.statements) > 0:
+			err = b.execute(ctx, w, fresh)
+		default:
+			err = b.verify(ctx, snap, fresh)
 		}
 		switch {
 		case err == nil:
@@ -108,7 +111,7 @@ func (b *batchRun) perform(ctx context.Context, w *working) bool {
 		if op.err != nil {
 			*w = mark
 		}
-		op.wrote = len(w.events) > len(mark.events)
+		op.wrote = len(w.events)+len(w.statements) > len(mark.events)+len(mark.statements)
 		if op.wrote && key.id != "" {
 			w.txns = append(w.txns, eventlog.Txn{Scope: key.scope, ID: key.id, Response: op.response})
 			if firsts != nil {
@@ -169,12 +172,28 @@ func (b *batchRun) commit(ctx context.Context, w *working) error {
 	if err != nil {
 		return matrix.Internal(err)
 	}
-	_, err = b.s.log.Append(ctx, a)
+	if _, err = b.s.log.Append(ctx, a); err != nil {
+		return b.unwritten(w, err)
+	}
+	b.s.rooms.set(b.r, w.snapshot())
+	return nil
+}
+
+// execute writes what the operations do beside the room's events, once the state that allows it is known to be the newest.
+func (b *batchRun) execute(ctx context.Context, w *working, fresh bool) error {
+	if err := b.verify(ctx, w.base, fresh); err != nil {
+		return err
+	}
+	if err := b.s.store.Exec(ctx, w.statements, w.txns); err != nil {
+		return b.unwritten(w, err)
+	}
+	return nil
+}
+
+// unwritten says what becomes of a batch of which nothing was written, or of which it is not known.
+func (b *batchRun) unwritten(w *working, err error) error {
 	var dup *eventlog.DuplicateTxnError
 	switch {
-	case err == nil:
-		b.s.rooms.set(b.r, w.snapshot())
-		return nil
 	case errors.Is(err, eventlog.ErrConflict):
 		b.outdate(w.base)
 		return errAgain

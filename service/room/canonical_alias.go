@@ -80,12 +80,9 @@ func (w *working) checkAlias(ctx context.Context, alias string) error {
 	if _, err := matrix.ParseRoomAlias(alias); err != nil {
 		return err
 	}
-	if w.newAlias == alias {
-		return nil
-	}
-	found, ok, err := w.s.store.Alias(ctx, alias)
+	found, ok, err := w.alias(ctx, alias)
 	if err != nil {
-		return matrix.Unavailable(err)
+		return err
 	}
 	if !ok || found.RoomID != string(w.roomID) {
 		return matrix.Errorf(matrix.CodeBadAlias, "The alias %s does not lead to this room.", shorten(alias))

@@ -146,7 +146,7 @@ func (s *Service) newRoom(plan *roomPlan, later int64) (*working, error) {
 		return store.RoomRow(room, string(w.roomID), string(plan.rules.Version), string(plan.creator), w.now, plan.visibility)
 	})
 	if plan.alias != "" {
-		w.newAlias = plan.alias
+		w.aliases = []store.Alias{{Alias: plan.alias, RoomID: string(w.roomID), Creator: string(plan.creator)}}
 		w.rows = append(w.rows, func(room int64) eventlog.Row {
 			return store.AliasRow(plan.alias, room, string(plan.creator), w.now)
 		})

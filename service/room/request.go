@@ -179,6 +179,23 @@ func (s *Service) answer(w http.ResponseWriter, q request, txn eventlog.Txn, f o
 	return nil
 }
 
+// answerAgain writes what the request was answered before, where it is a repetition; otherwise it returns refusal.
+func (s *Service) answerAgain(w http.ResponseWriter, q request, refusal error) error {
+	txn := q.once()
+	if txn.ID == "" {
+		return refusal
+	}
+	response, ok, err := s.log.Txn(q.http.Context(), txn.Scope, txn.ID)
+	if err != nil {
+		return matrix.Unavailable(err)
+	}
+	if !ok {
+		return refusal
+	}
+	httpx.WriteRawJSON(w, http.StatusOK, response)
+	return nil
+}
+
 // asOp makes a function without an answer of its own an opFunc.
 func asOp(f func(ctx context.Context, w *working) error) opFunc {
 	return func(ctx context.Context, w *working) ([]byte, error) {

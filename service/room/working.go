@@ -12,6 +12,7 @@ import (
 	"hongyan/matrix/event"
 	"hongyan/platform/eventlog"
 	"hongyan/service/room/internal/state"
+	"hongyan/service/room/internal/store"
 )
 
 // working is the working copy of a room on which operations run: the state that a snapshot gives, and what was
@@ -23,8 +24,8 @@ type working struct {
 	rules  *event.Rules
 	// now is the present in milliseconds: the time of all events of the batch.
 	now int64
-	// newAlias is the alias that the append makes beside the events, if any.
-	newAlias string
+	// aliases are those that are made and, without a room, deleted together with the events; see alias.
+	aliases []store.Alias
 
 	seq, depth int64
 	prev       []matrix.EventID

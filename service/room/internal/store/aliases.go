@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"hongyan/platform/eventlog"
 	"hongyan/platform/sqldb"
 )
 
@@ -48,28 +49,18 @@ func (s *Store) Aliases(ctx context.Context, room int64) ([]string, error) {
 	return aliases, rows.Err()
 }
 
-// ErrAliasTaken says that the alias exists already.
-var ErrAliasTaken = errors.New("alias is taken")
-
-// AddAlias writes a new alias, or fails with ErrAliasTaken.
-func (s *Store) AddAlias(ctx context.Context, alias string, room int64, creator string, createdMS int64) error {
-	n, err := s.db.Exec(ctx, `
-		INSERT INTO room_alias (alias, room, creator, created_ms) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (alias) DO NOTHING`, alias, room, creator, createdMS)
-	if err != nil {
-		return fmt.Errorf("add alias %s: %w", alias, err)
+// AddAlias writes a new alias.
+func AddAlias(alias string, room int64, creator string, createdMS int64) eventlog.Statement {
+	return eventlog.Statement{
+		SQL: `INSERT INTO room_alias (alias, room, creator, created_ms) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (alias) DO NOTHING`,
+		Args: []any{alias, room, creator, createdMS}, Want: 1,
 	}
-	if n == 0 {
-		return ErrAliasTaken
-	}
-	return nil
 }
 
-// DeleteAlias deletes the alias from the room and tells whether it was there.
-func (s *Store) DeleteAlias(ctx context.Context, alias string, room int64) (bool, error) {
-	n, err := s.db.Exec(ctx, `DELETE FROM room_alias WHERE alias = $1 AND room = $2`, alias, room)
-	if err != nil {
-		return false, fmt.Errorf("delete alias %s: %w", alias, err)
+// DeleteAlias deletes an alias of the room.
+func DeleteAlias(alias string, room int64) eventlog.Statement {
+	return eventlog.Statement{
+		SQL: `DELETE FROM room_alias WHERE alias = $1 AND room = $2`, Args: []any{alias, room}, Want: 1,
 	}
-	return n > 0, nil
 }
