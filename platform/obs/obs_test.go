@@ -139,15 +139,16 @@ func TestRedact(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "/_matrix/client/v3/sync?since=1&access_token=[redacted]", obs.RedactURL(u))
 	for in, want := range map[string]string{
-		"/m.login.registration_token/validity?token=SECRET123": "/m.login.registration_token/validity?token=[redacted]",
-		"/login?loginToken=abc":                                "/login?loginToken=[redacted]",
-		"/x?a=1&acc%65ss_token=abc&b=2":                        "/x?a=1&acc%65ss_token=[redacted]&b=2",
-		"/x?aCCess_toKen=abc":                                  "/x?aCCess_toKen=[redacted]",
-		"/x?%zz_token=abc&client_secret=s&sid=1":               "/x?%zz_token=abc&client_secret=[redacted]&sid=1",
-		"/x?refresh_token=a+b%20c":                             "/x?refresh_token=[redacted]",
-		"/x?token=a&token=b":                                   "/x?token=[redacted]&token=[redacted]",
-		"/messages?from=t1&to=t2&dir=b":                        "/messages?from=t1&to=t2&dir=b",
-		"/x?":                                                  "/x",
+		"/auth/m.login.terms/fallback/web?session=SECRET123&a=b": "/auth/m.login.terms/fallback/web?session=[redacted]&a=b",
+		"/m.login.registration_token/validity?token=SECRET123":   "/m.login.registration_token/validity?token=[redacted]",
+		"/login?loginToken=abc":                                  "/login?loginToken=[redacted]",
+		"/x?a=1&acc%65ss_token=abc&b=2":                          "/x?a=1&acc%65ss_token=[redacted]&b=2",
+		"/x?aCCess_toKen=abc":                                    "/x?aCCess_toKen=[redacted]",
+		"/x?%zz_token=abc&client_secret=s&sid=1":                 "/x?%zz_token=abc&client_secret=[redacted]&sid=1",
+		"/x?refresh_token=a+b%20c":                               "/x?refresh_token=[redacted]",
+		"/x?token=a&token=b":                                     "/x?token=[redacted]&token=[redacted]",
+		"/messages?from=t1&to=t2&dir=b":                          "/messages?from=t1&to=t2&dir=b",
+		"/x?":                                                    "/x",
 	} {
 		u, err := url.Parse(in)
 		require.NoError(t, err)

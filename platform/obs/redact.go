@@ -47,7 +47,8 @@ func RedactURL(u *url.URL) string {
 		if err != nil {
 			name = escaped
 		}
-		if secretName.MatchString(name) {
+		// A session of user-interactive auth stands for what was proven in it.
+		if name == "session" || secretName.MatchString(name) {
 			params[i] = escaped + "=" + redacted
 		}
 	}

@@ -110,7 +110,7 @@ func TestFallbackOfRegistration(t *testing.T) {
 }
 
 func TestFallbackOfPassword(t *testing.T) {
-	onBoth(t, nil, func(t *testing.T, g *rig) {
+	onBoth(t, nil, func(_ *testing.T, g *rig) {
 		const stage, path = "m.login.password", "/_matrix/client/v1/login/get_token"
 		u := g.register("alice")
 		session := g.post(u.token, path, obj{}).challenged("", stage)
