@@ -106,6 +106,7 @@ func (c *clock) add(d time.Duration) {
 type edge struct {
 	t        *testing.T
 	url      string
+	service  *gateway.Service
 	identity *fakeIdentity
 	clock    *clock
 	forget   gatewaypb.GatewayClient
@@ -165,6 +166,7 @@ func newEdge(t *testing.T, opts edgeOptions) *edge {
 		Upstreams:        []gateway.Upstream{{Service: "fake", Routes: httpx.Routes(bindings), Transport: opts.transport(handler)}},
 	})
 	require.NoError(t, err)
+	e.service = s
 	conns, local := rpc.NewLocal(rpc.Options{})
 	server := rpc.NewServer("gateway", rpc.Options{})
 	s.Register(server)
