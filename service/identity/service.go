@@ -7,18 +7,16 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"time"
 
-	"github.com/zeromicro/go-zero/core/logx"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
 	gatewaypb "hongyan/api/gateway"
 	identitypb "hongyan/api/identity"
-	logpb "hongyan/api/log"
 	"hongyan/matrix"
 	"hongyan/platform/eventlog"
+	"hongyan/platform/eventlog/logrpc"
 	"hongyan/platform/httpx"
 	"hongyan/platform/sqldb"
 	"hongyan/service/identity/internal/password"
@@ -31,11 +29,6 @@ const LogName = "identity"
 // tailBytes is the memory for the newest entries of the log, which are few and small.
 const tailBytes = 4 << 20
 
-// Publisher wakes the followers of the log. bus.Bus is one.
-type Publisher interface {
-	Publish(ctx context.Context, subject string, data []byte) error
-}
-
 // Gateways tells every registered gateway to forget what it knows of a user's tokens. It returns nil when all have
 // confirmed.
 type Gateways interface {
@@ -44,8 +37,9 @@ type Gateways interface {
 
 // Deps is what the service needs. Clock and Rand may be nil: the system's.
 type Deps struct {
-	DB         *sqldb.DB
-	Bus        Publisher
+	DB *sqldb.DB
+	// Bus wakes the followers of the log.
+	Bus        logrpc.Publisher
 	Gateways   Gateways
 	ServerName string
 	Clock      func() time.Time
@@ -94,7 +88,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 	if s.store, err = store.Open(ctx, deps.DB); err != nil {
 		return nil, err
 	}
-	logConfig := eventlog.Config{TailBytes: tailBytes, OnCommit: s.wake}
+	logConfig := eventlog.Config{TailBytes: tailBytes, OnCommit: logrpc.Waker(deps.Bus, LogName)}
 	if s.log, err = eventlog.Open(ctx, deps.DB, eventlog.Schema{Name: LogName}, logConfig); err != nil {
 		return nil, err
 	}
@@ -119,20 +113,12 @@ func (s *Service) Handler() http.Handler { return s.handler }
 // Register registers what other services may call.
 func (s *Service) Register(reg grpc.ServiceRegistrar) {
 	identitypb.RegisterIdentityServer(reg, identityServer{s: s})
-	logpb.RegisterLogServer(reg, logServer{log: s.log})
+	logrpc.Register(reg, s.log)
 }
 
 // RegisterAdmin registers what only the operator of the machine may call.
 func (s *Service) RegisterAdmin(reg grpc.ServiceRegistrar) {
 	identitypb.RegisterAdminServer(reg, adminServer{s: s})
-}
-
-// wake tells the log's followers that a shard has grown. A wake-up that is lost costs them a second.
-func (s *Service) wake(shard int, head int64) {
-	subject := "log." + LogName + "." + strconv.Itoa(shard)
-	if err := s.deps.Bus.Publish(context.Background(), subject, strconv.AppendInt(nil, head, 10)); err != nil {
-		logx.Debugf("wake followers of %s: %v", subject, err)
-	}
 }
 
 func (s *Service) nowMs() int64 { return s.deps.Clock().UnixMilli() }
