@@ -6,7 +6,7 @@ import (
 	"net/http"
 )
 
-// ErrAnswerNow, as the cause of a Wait's context, says that the wait is over and wants an answer all the same.
+// ErrAnswerNow is the cause of a Wait's context when the wait is over and an answer is wanted all the same.
 var ErrAnswerNow = errors.New("the wait is over: answer now")
 
 // Wait goes on with a request after its handler has returned: it waits until there is something to answer and answers

@@ -46,7 +46,7 @@ func parking(t *testing.T) http.Handler {
 func TestAHandlerInProcessParksAtTheEdge(t *testing.T) {
 	rec := httptest.NewRecorder()
 	edge := &lot{ResponseWriter: rec}
-	require.NoError(t, httpx.Forward(edge, httptest.NewRequest("GET", "/poll", nil), httpx.Local(parking(t))))
+	require.NoError(t, httpx.Forward(edge, httptest.NewRequest(http.MethodGet, "/poll", nil), httpx.Local(parking(t))))
 	require.NotNil(t, edge.wait)
 	require.Zero(t, rec.Body.Len(), "nothing is answered before the wait")
 	require.NoError(t, edge.wait(t.Context(), rec))
@@ -55,7 +55,7 @@ func TestAHandlerInProcessParksAtTheEdge(t *testing.T) {
 
 func TestAHandlerWaitsByItselfWhereNobodyTakesOver(t *testing.T) {
 	rec := httptest.NewRecorder()
-	require.NoError(t, httpx.Forward(rec, httptest.NewRequest("GET", "/poll", nil), httpx.Local(parking(t))))
+	require.NoError(t, httpx.Forward(rec, httptest.NewRequest(http.MethodGet, "/poll", nil), httpx.Local(parking(t))))
 	require.Equal(t, `"waited"`, rec.Body.String())
 
 	server := httptest.NewServer(parking(t)) // as over the network
