@@ -7,18 +7,19 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
-	"github.com/zeromicro/go-zero/core/logx"
+	"google.golang.org/grpc"
 
 	"hongyan/api/identity"
 	"hongyan/api/log"
+	"hongyan/api/room"
 	"hongyan/matrix"
 	"hongyan/matrix/event"
 	"hongyan/platform/bus"
 	"hongyan/platform/eventlog"
+	"hongyan/platform/eventlog/logrpc"
 	"hongyan/platform/httpx"
 	"hongyan/platform/sqldb"
 	"hongyan/service/room/internal/store"
@@ -81,7 +82,9 @@ func (s *Service) Prepare(ctx context.Context) error {
 	if err := store.Migrate(ctx, s.deps.DB); err != nil {
 		return fmt.Errorf("room: %w", err)
 	}
-	log, err := eventlog.Open(ctx, s.deps.DB, store.Schema(s.cfg.Shards), eventlog.Config{OnCommit: s.wake})
+	log, err := eventlog.Open(ctx, s.deps.DB, store.Schema(s.cfg.Shards), eventlog.Config{
+		OnCommit: logrpc.Waker(s.deps.Bus, store.LogName),
+	})
 	if err != nil {
 		return fmt.Errorf("room: %w", err)
 	}
@@ -92,12 +95,12 @@ func (s *Service) Prepare(ctx context.Context) error {
 	return nil
 }
 
-// wake tells the followers of the log that a shard has grown. A lost message costs them latency, never data.
-func (s *Service) wake(shard int, head int64) {
-	subject := "log." + store.LogName + "." + strconv.Itoa(shard)
-	if err := s.deps.Bus.Publish(context.Background(), subject, strconv.AppendInt(nil, head, 10)); err != nil {
-		logx.Debugf("wake followers of room shard %d: %v", shard, err)
-	}
+// Register adds the service's gRPC servers: hongyan.room.v1.Room and, with the room log, hongyan.log.v1.Log. It is called
+// after Prepare. An event of the log whose redaction comes later in the shard may still be as it was: a follower that
+// keeps events prunes them when it meets the redaction.
+func (s *Service) Register(reg grpc.ServiceRegistrar) {
+	roompb.RegisterRoomServer(reg, roomServer{s: s})
+	logrpc.Register(reg, s.log)
 }
 
 // Run writes rooms and follows identity's log until its context ends. It then refuses new operations, and returns when

@@ -25,6 +25,7 @@ import (
 	"hongyan/platform/bus"
 	"hongyan/platform/bus/memory"
 	"hongyan/platform/eventlog"
+	"hongyan/platform/eventlog/logrpc"
 	"hongyan/platform/httpx"
 	"hongyan/platform/rpc"
 	"hongyan/platform/sqldb"
@@ -47,9 +48,7 @@ func newPeople(t testing.TB, wakes bus.Bus) *people {
 	db, err := sqldb.Open(ctx, sqldb.Config{URL: "sqlite:" + filepath.Join(t.TempDir(), "identity.db")})
 	require.NoError(t, err)
 	log, err := eventlog.Open(ctx, db, eventlog.Schema{Name: "identity", Shards: 4}, eventlog.Config{
-		OnCommit: func(shard int, head int64) {
-			_ = wakes.Publish(ctx, fmt.Sprintf("log.identity.%d", shard), fmt.Append(nil, head))
-		},
+		OnCommit: logrpc.Waker(wakes, "identity"),
 	})
 	require.NoError(t, err)
 	done := make(chan error, 1)
@@ -140,6 +139,11 @@ func newWorld(t testing.TB, databaseURL string, first *world) *world {
 }
 
 func newWorldWith(t testing.TB, databaseURL string, first *world, cfg room.Config) *world {
+	return newWorldOf(t, databaseURL, first, cfg, nil)
+}
+
+// newWorldOf is newWorldWith on a clock, time.Now where nil.
+func newWorldOf(t testing.TB, databaseURL string, first *world, cfg room.Config, clock func() time.Time) *world {
 	ctx, cancel := context.WithCancel(context.Background())
 	db, err := sqldb.Open(ctx, sqldb.Config{URL: databaseURL})
 	require.NoError(t, err)
@@ -154,7 +158,7 @@ func newWorldWith(t testing.TB, databaseURL string, first *world, cfg room.Confi
 		g.wakes, g.people = wakes, newPeople(t, wakes)
 	}
 	g.service, err = room.New(cfg, room.Deps{
-		DB: db, Bus: g.wakes, Identity: g.people, IdentityLog: g.people, Signer: event.NewSigner("hs", key),
+		DB: db, Bus: g.wakes, Identity: g.people, IdentityLog: g.people, Signer: event.NewSigner("hs", key), Clock: clock,
 	})
 	require.NoError(t, err)
 	require.NoError(t, g.service.Prepare(ctx))
