@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +12,7 @@ import (
 
 	"hongyan/platform/bus"
 	"hongyan/platform/eventlog"
+	"hongyan/platform/eventlog/logrpc"
 	"hongyan/service/sync/internal/userlog"
 )
 
@@ -78,7 +77,7 @@ func untilRead[T any](ctx context.Context, what string, read func(context.Contex
 	}
 }
 
-// subscribe passes wake-ups of the bus on to the followers.
+// subscribe passes wake-ups of the bus on to the followers, which are there, and who types to the node.
 func (s *Service) subscribe() (stop func(), err error) {
 	var subs []bus.Subscription
 	stop = func() {
@@ -86,37 +85,23 @@ func (s *Service) subscribe() (stop func(), err error) {
 			sub.Unsubscribe()
 		}
 	}
-	for _, f := range []struct {
-		pattern string
-		handler bus.Handler
-	}{
-		{"log." + roomLogName + ".*", wakes(&s.followers.rooms)},
-		{"log." + userlog.Schema().Name + ".*", wakes(&s.followers.users)},
-		{typingSubject + ".*", s.typingMessage},
+	for _, subscribe := range []func() (bus.Subscription, error){
+		func() (bus.Subscription, error) {
+			return logrpc.Subscribe(s.deps.Bus, roomLogName, s.followers.rooms.Load().Wake)
+		},
+		func() (bus.Subscription, error) {
+			return logrpc.Subscribe(s.deps.Bus, userlog.Schema().Name, s.followers.users.Load().Wake)
+		},
+		func() (bus.Subscription, error) { return s.deps.Bus.Subscribe(typingSubject+".*", s.typingMessage) },
 	} {
-		sub, err := s.deps.Bus.Subscribe(f.pattern, f.handler)
+		sub, err := subscribe()
 		if err != nil {
 			stop()
-			return nil, fmt.Errorf("sync: subscribe to %s: %w", f.pattern, err)
+			return nil, fmt.Errorf("sync: subscribe: %w", err)
 		}
 		subs = append(subs, sub)
 	}
 	return stop, nil
-}
-
-// wakes handles "log.NAME.SHARD" with the shard's head as text.
-func wakes(follower *atomic.Pointer[eventlog.Follower]) bus.Handler {
-	return func(m bus.Message) {
-		shard, err := strconv.Atoi(m.Subject[strings.LastIndexByte(m.Subject, '.')+1:])
-		if err != nil {
-			return
-		}
-		head, err := strconv.ParseInt(string(m.Data), 10, 64)
-		if err != nil {
-			return
-		}
-		follower.Load().Wake(shard, head)
-	}
 }
 
 // wakeFollowers makes the followers read up to heads that were asked for.

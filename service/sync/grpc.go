@@ -3,46 +3,18 @@ package sync
 import (
 	"context"
 
-	logpb "hongyan/api/log"
 	syncpb "hongyan/api/sync"
-	"hongyan/matrix"
+	"hongyan/platform/eventlog"
 )
 
-// maxRead bounds the records of one Read.
-const maxRead = 1000
-
-// logServer lets other services follow the user log.
-type logServer struct {
-	logpb.UnimplementedLogServer
-	s *Service
+// offeredLog is the user log as other services follow it: who asks for its heads shares the reading that the polls wait for.
+type offeredLog struct {
+	*eventlog.Log
+	heads *shared[eventlog.Heads]
 }
 
 // Heads gives the positions of the newest entries of all shards.
-func (l logServer) Heads(ctx context.Context, _ *logpb.HeadsRequest) (*logpb.HeadsResponse, error) {
-	heads, err := l.s.userHeads.get(ctx)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	return &logpb.HeadsResponse{Epoch: heads.Epoch, Shard: heads.Shard}, nil
-}
-
-// Read gives the entries of a shard after a position.
-func (l logServer) Read(ctx context.Context, req *logpb.ReadRequest) (*logpb.ReadResponse, error) {
-	if req.Shard < 0 || int(req.Shard) >= l.s.log.Shards() {
-		return nil, matrix.Errorf(matrix.CodeInvalidParam, "There is no shard %d.", req.Shard)
-	}
-	records, through, err := l.s.log.Read(ctx, int(req.Shard), req.After, int(min(max(req.Limit, 1), maxRead)))
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	resp := &logpb.ReadResponse{Through: through, Records: make([]*logpb.Record, len(records))}
-	for i, r := range records {
-		resp.Records[i] = &logpb.Record{
-			Position: r.Position, Stream: r.Name, Seq: r.Seq, Kind: int32(r.Kind), Key: r.Key, Ref: r.Ref, Body: r.Body,
-		}
-	}
-	return resp, nil
-}
+func (l offeredLog) Heads(ctx context.Context) (eventlog.Heads, error) { return l.heads.get(ctx) }
 
 // dataServer answers other services' questions: hongyan.sync.v1.Sync.
 type dataServer struct {

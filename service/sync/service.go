@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"hongyan/matrix/filter"
 	"hongyan/platform/bus"
 	"hongyan/platform/eventlog"
+	"hongyan/platform/eventlog/logrpc"
 	"hongyan/platform/httpx"
 	"hongyan/platform/sqldb"
 	"hongyan/service/sync/internal/live"
@@ -46,7 +46,7 @@ type Service struct {
 
 	log       *eventlog.Log
 	users     *userlog.Store
-	rooms     source
+	rooms     logrpc.Remote
 	followers followers
 	roomHeads shared[eventlog.Heads]
 	userHeads shared[eventlog.Heads]
@@ -70,7 +70,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		deps.Clock = time.Now
 	}
 	s := &Service{
-		cfg: cfg, deps: deps, rooms: source{deps.RoomLog}, reads: make(chan struct{}, cfg.RoomReads),
+		cfg: cfg, deps: deps, rooms: logrpc.NewRemote(deps.RoomLog), reads: make(chan struct{}, cfg.RoomReads),
 		drain: newDrain(deps.Clock),
 	}
 	s.filters.standard = filter.Default()
@@ -91,20 +91,14 @@ func New(cfg Config, deps Deps) (*Service, error) {
 
 // Prepare brings the database up to date and opens the log. It is called once, before Run and before any request.
 func (s *Service) Prepare(ctx context.Context) error {
-	log, err := eventlog.Open(ctx, s.deps.DB, userlog.Schema(), eventlog.Config{OnCommit: s.wake})
+	log, err := eventlog.Open(ctx, s.deps.DB, userlog.Schema(), eventlog.Config{
+		OnCommit: logrpc.Waker(s.deps.Bus, userlog.Schema().Name),
+	})
 	if err != nil {
 		return fmt.Errorf("sync: %w", err)
 	}
 	s.log, s.users = log, userlog.New(log)
 	return nil
-}
-
-// wake tells the followers of the user log that a shard has grown. A lost message costs them latency, never data.
-func (s *Service) wake(shard int, head int64) {
-	subject := "log." + userlog.Schema().Name + "." + strconv.Itoa(shard)
-	if err := s.deps.Bus.Publish(context.Background(), subject, strconv.AppendInt(nil, head, 10)); err != nil {
-		logx.Debugf("wake followers of sync shard %d: %v", shard, err)
-	}
 }
 
 // Run follows the logs and answers requests until its context ends. Requests that are parked then are answered as
@@ -134,9 +128,9 @@ func (s *Service) Run(ctx context.Context) error {
 // until all are. Polls that come later are answered at once.
 func (s *Service) Drain(ctx context.Context) error { return s.drain.run(ctx) }
 
-// Register offers the log and the account data to other services.
+// Register offers the log and the account data to other services. It is called after Prepare.
 func (s *Service) Register(reg grpc.ServiceRegistrar) {
-	logpb.RegisterLogServer(reg, logServer{s: s})
+	logrpc.Register(reg, offeredLog{s.log, &s.userHeads})
 	syncpb.RegisterSyncServer(reg, dataServer{s: s})
 }
 
