@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/tidwall/gjson"
 	"google.golang.org/protobuf/proto"
 
 	"hongyan/api/room"
@@ -185,7 +186,7 @@ func (w *working) prune(ctx context.Context, t target, redaction *event.Event) e
 		}
 	}
 	if !t.event.IsState() {
-		return nil
+		return w.pruneBecause(ctx, t.event, now)
 	}
 	if e := w.state.Get(t.event.Type(), t.event.StateKeyValue()); e != nil && e.EventID == string(now.ID()) && e.Event != nil {
 		err := w.setEntry(&state.Entry{Type: e.Type, Key: e.Key, EventID: e.EventID, Seq: e.Seq, Event: now})
@@ -225,6 +226,39 @@ func (w *working) prunePrevContent(ctx context.Context, t target, pruned *event.
 	}
 	meta.PrevContent = pruned.Content()
 	return w.changeMeta(next.Seq, meta)
+}
+
+// pruneBecause takes what a redaction that is redacted itself said, such as its reason, out of the event that it redacted.
+func (w *working) pruneBecause(ctx context.Context, redaction, pruned *event.Event) error {
+	id := redaction.Redacts()
+	if id == "" {
+		return nil
+	}
+	isCause := func(meta *roompb.EventMeta) bool {
+		return gjson.GetBytes(meta.RedactedBecause, "event_id").Str == string(redaction.ID())
+	}
+	if a := w.find(id); a != nil {
+		if isCause(a.meta) {
+			w.replaceAdded(a.seq, func(a *added) {
+				a.meta = proto.Clone(a.meta).(*roompb.EventMeta)
+				a.meta.RedactedBecause = pruned.ClientJSON(true)
+			})
+		}
+		return nil
+	}
+	stored, ok, err := w.s.store.Event(ctx, w.base.stream.ID, string(id))
+	if err != nil {
+		return matrix.Unavailable(err)
+	}
+	if !ok {
+		return nil
+	}
+	meta, err := w.storedMeta(stored)
+	if err != nil || !isCause(meta) {
+		return err
+	}
+	meta.RedactedBecause = pruned.ClientJSON(true)
+	return w.changeMeta(stored.Seq, meta)
 }
 
 // changedMeta is what an earlier operation of the batch made of the meta of a stored event.

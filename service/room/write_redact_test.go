@@ -143,3 +143,38 @@ func TestRedactedStateIsNowhere(t *testing.T) {
 		g.verify(id, event.V12)
 	})
 }
+
+// TestRedactedRedactionIsNowhere redacts redactions: what they gave as their reason goes from the events that they redacted.
+func TestRedactedRedactionIsNowhere(t *testing.T) {
+	onBothWorlds(t, func(t *testing.T, g *world) {
+		for _, version := range event.Versions() {
+			id := g.createWith("alice", map[string]any{"room_version": version})
+			target := g.say("alice", id, "x")
+			redact := func(target, txn, body string) string {
+				a := g.doRaw("alice", http.MethodPut, roomPath(id, "redact", target, txn), body)
+				require.Equal(t, 200, a.status, string(a.body))
+				return a.str("event_id")
+			}
+			because := func(target string) map[string]any {
+				a := g.get("alice", roomPath(id, "event", target))
+				require.Equal(t, 200, a.status)
+				cause, _ := a.object()["unsigned"].(map[string]any)["redacted_because"].(map[string]any)
+				return cause
+			}
+			first := redact(target, "1", `{"reason":"open"}`)
+			second := redact(target, "2", `{"reason":"hidden too"}`)
+			redact(second, "3", `{}`)
+			require.Equal(t, first, because(target)["event_id"])
+			require.Equal(t, "open", because(target)["content"].(map[string]any)["reason"], "the second was not the cause")
+
+			other := g.say("alice", id, "y")
+			cause := redact(other, "4", `{"reason":"hidden"}`)
+			last := redact(cause, "5", `{}`)
+			require.Equal(t, cause, because(other)["event_id"], "the event stays redacted")
+			require.NotContains(t, because(other)["content"], "reason")
+			require.Equal(t, last, because(cause)["event_id"])
+			g.verify(id, version)
+		}
+		g.requireNowhere("hidden")
+	})
+}
