@@ -93,8 +93,23 @@ func (w *working) checkChange(c memberChange, now string) error {
 		if self && now == state.Ban {
 			return forbid("You are banned from this room.")
 		}
+		if !self {
+			return w.checkRemoval(c, now)
+		}
 	case event.Ban:
 		return w.mustBeJoined(c.sender)
+	}
+	return nil
+}
+
+// checkRemoval says why somebody may not be made to leave. The rules would let a moderator write that of anybody, and
+// whoever never was in the room would find it among those that they left.
+func (w *working) checkRemoval(c memberChange, now string) error {
+	if err := w.mustBeJoined(c.sender); err != nil {
+		return err
+	}
+	if now == "" || now == state.Leave {
+		return matrix.Errorf(matrix.CodeForbidden, "%s is not in the room.", c.target)
 	}
 	return nil
 }

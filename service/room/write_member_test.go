@@ -177,6 +177,8 @@ func TestMemberStateEvents(t *testing.T) {
 			"outsider":             {"dave", "@bob:hs", `{"membership":"leave"}`, 403, "M_FORBIDDEN"},
 			"outsider's own leave": {"dave", "@dave:hs", `{"membership":"leave"}`, 403, "M_FORBIDDEN"},
 			"outsider's bad json":  {"dave", "@dave:hs", `{`, 403, "M_FORBIDDEN"},
+			"leave of a stranger":  {"alice", "@dave:hs", `{"membership":"leave"}`, 403, "M_FORBIDDEN"},
+			"leave of the left":    {"alice", "@left:hs", `{"membership":"leave"}`, 403, "M_FORBIDDEN"},
 			"kick without power":   {"bob", "@mod:hs", `{"membership":"leave"}`, 403, "M_FORBIDDEN"},
 			"invite without power": {"bob", "@dave:hs", `{"membership":"invite"}`, 403, "M_FORBIDDEN"},
 			"join of the banned":   {"banned", "@banned:hs", `{"membership":"join"}`, 403, "M_FORBIDDEN"},
