@@ -8,6 +8,7 @@ import (
 
 	"hongyan/api/identity"
 	"hongyan/matrix"
+	"hongyan/matrix/canonicaljson"
 	"hongyan/matrix/event"
 )
 
@@ -27,8 +28,8 @@ type roomPlan struct {
 	profiles              map[matrix.UserID]*identitypb.Profile
 }
 
-// eventLevels are the levels of state events that need another one than state_default.
-func (p *roomPlan) eventLevels() map[string]int64 {
+// eventLevels are the levels of state events that need another one than stateDefault, the room's state_default.
+func (p *roomPlan) eventLevels(stateDefault int64) map[string]int64 {
 	levels := map[string]int64{
 		event.TypePowerLevels:       100,
 		event.TypeHistoryVisibility: 100,
@@ -40,7 +41,8 @@ func (p *roomPlan) eventLevels() map[string]int64 {
 		event.TypeCanonicalAlias:    50,
 	}
 	if p.rules.InfiniteCreators {
-		levels[event.TypeTombstone] = 150 // only creators
+		// Only for creators, and always above state_default.
+		levels[event.TypeTombstone] = min(max(150, stateDefault+1), canonicaljson.MaxInt)
 	}
 	return levels
 }
@@ -60,16 +62,20 @@ func (p *roomPlan) powerLevelContent(override json.RawMessage) ([]byte, error) {
 	if p.preset == presetPublic {
 		invite = 50
 	}
-	o := object{}
-	for key, value := range map[string]any{
-		"users": users, "users_default": 0, "events": p.eventLevels(), "events_default": 0, "state_default": 50,
-		"ban": 50, "kick": 50, "redact": 50, "invite": invite,
-	} {
-		o.set(key, value)
-	}
 	over, err := optionalObject(override, "power_level_content_override")
 	if err != nil {
 		return nil, err
+	}
+	stateDefault := int64(50)
+	if raw, ok := over["state_default"]; ok && json.Unmarshal(raw, &stateDefault) != nil {
+		stateDefault = 50 // what it is instead is refused with the event
+	}
+	o := object{}
+	for key, value := range map[string]any{
+		"users": users, "users_default": 0, "events": p.eventLevels(stateDefault), "events_default": 0, "state_default": 50,
+		"ban": 50, "kick": 50, "redact": 50, "invite": invite,
+	} {
+		o.set(key, value)
 	}
 	maps.Copy(o, over)
 	return o.canonical()

@@ -89,6 +89,20 @@ func TestTrustedPrivateChatMergesCreators(t *testing.T) {
 	})
 }
 
+// TestTombstonesNeedMoreThanOtherState: the level for m.room.tombstone must be above state_default, whatever that is.
+func TestTombstonesNeedMoreThanOtherState(t *testing.T) {
+	onBothWorlds(t, func(t *testing.T, g *world) {
+		for stateDefault, want := range map[int64]float64{0: 150, 149: 150, 150: 151, 500: 501, 1<<53 - 1: 1<<53 - 1} {
+			id := g.createWith("alice", map[string]any{
+				"power_level_content_override": map[string]any{"state_default": stateDefault},
+			})
+			levels := g.content("alice", id, "m.room.power_levels", "")
+			require.Equal(t, float64(stateDefault), levels["state_default"])
+			require.Equal(t, want, levels["events"].(map[string]any)["m.room.tombstone"])
+		}
+	})
+}
+
 func checkLevels(t *testing.T, version event.RoomVersion, levels, create map[string]any, want [4]any) {
 	t.Helper()
 	require.Equal(t, want[2], levels["invite"])
