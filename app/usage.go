@@ -91,6 +91,7 @@ var usage = map[string]string{
 	"sync.request_reads":      "rooms that are read from further back at once, for one request",
 	"sync.max_typing":         "longest time that somebody types without saying so again",
 	"sync.max_unread":         "newest events of a room that are looked at to count the unread ones",
+	"sync.max_data":           "pieces of account data that a user may store, of all rooms together",
 	"sync.max_filters":        "filters that a user may store",
 	"sync.max_tags":           "tags that a user may give a room",
 
