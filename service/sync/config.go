@@ -25,6 +25,8 @@ type Config struct {
 	MaxTyping time.Duration `yaml:"max_typing"`
 	// MaxUnread is up to how many of a room's newest events are looked at to count the unread ones.
 	MaxUnread int `yaml:"max_unread"`
+	// MaxData is how many pieces of account data a user may store, of all rooms together.
+	MaxData int `yaml:"max_data"`
 	// MaxFilters is how many filters a user may store.
 	MaxFilters int `yaml:"max_filters"`
 	// MaxTags is how many tags a user may give a room.
@@ -36,7 +38,7 @@ func Default() Config {
 	return Config{
 		Live: live.Default(), MaxTimeout: 3 * time.Minute,
 		InitialEvents: 20, NewEvents: 100, MaxEvents: 1000,
-		RoomReads: 32, RequestReads: 8, MaxTyping: 2 * time.Minute, MaxUnread: 250, MaxFilters: 1000, MaxTags: 100,
+		RoomReads: 32, RequestReads: 8, MaxTyping: 2 * time.Minute, MaxUnread: 250, MaxData: 20_000, MaxFilters: 1000, MaxTags: 100,
 	}
 }
 
@@ -51,7 +53,7 @@ func (c Config) Validate() error {
 	}{
 		{"max_timeout", int64(c.MaxTimeout)}, {"initial_events", int64(c.InitialEvents)}, {"new_events", int64(c.NewEvents)},
 		{"max_events", int64(c.MaxEvents)}, {"room_reads", int64(c.RoomReads)}, {"request_reads", int64(c.RequestReads)},
-		{"max_typing", int64(c.MaxTyping)}, {"max_unread", int64(c.MaxUnread)}, {"max_filters", int64(c.MaxFilters)},
+		{"max_typing", int64(c.MaxTyping)}, {"max_unread", int64(c.MaxUnread)}, {"max_data", int64(c.MaxData)}, {"max_filters", int64(c.MaxFilters)},
 		{"max_tags", int64(c.MaxTags)},
 	} {
 		if v.value < 1 {

@@ -15,12 +15,17 @@
 //
 // # Where things are
 //
-//	service.go follow.go              wiring, following the logs
-//	request.go poll.go answer.go      one /sync: parse, wait, put together
-//	joined.go gap.go whole.go         a joined room: from memory; from further back; as if for the first time
-//	left.go invited.go                other rooms
-//	state.go lazy.go summary.go       state, members on demand, summaries
-//	write.go ephemeral.go             JSON
-//	unread.go                         unread counts
+//	service.go follow.go grpc.go      wiring, following the logs
+//	request.go poll.go drain.go       one /sync: parse, wait, end
+//	answer.go rooms.go                put together: which rooms come, and from where
+//	joined.go                         a joined room, from memory
+//	fill.go                           what many will need of the time before, read once for all
+//	gap.go whole.go left.go far.go    a room from its owner: since a token, as if for the first time, once left
+//	invited.go                        invites and knocks
+//	lazy.go summary.go                members on demand, summaries
+//	unread.go circumstances.go        unread counts, by the push rules
+//	write.go ephemeral.go entries.go  JSON
 //	accountdata.go tags.go pushrules.go filters.go receipts.go typing.go   the other routes
+//	internal/live                     what is in memory
+//	internal/userlog                  the log "sync"
 package sync

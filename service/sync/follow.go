@@ -2,13 +2,12 @@ package sync
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/zeromicro/go-zero/core/logx"
+	"golang.org/x/sync/errgroup"
 
 	"hongyan/platform/bus"
 	"hongyan/platform/eventlog"
@@ -45,12 +44,10 @@ func (s *Service) follow(ctx context.Context) error {
 		return err
 	}
 	defer stop()
-	var wg sync.WaitGroup
-	var roomErr, userErr error
-	wg.Go(func() { roomErr = s.followers.rooms.Load().Run(ctx) })
-	wg.Go(func() { userErr = s.followers.users.Load().Run(ctx) })
-	wg.Wait()
-	if err := errors.Join(roomErr, userErr); err != nil {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.followers.rooms.Load().Run(ctx) })
+	group.Go(func() error { return s.followers.users.Load().Run(ctx) })
+	if err := group.Wait(); err != nil {
 		return fmt.Errorf("sync: %w", err)
 	}
 	return nil

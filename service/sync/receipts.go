@@ -94,7 +94,12 @@ func (s *Service) joinedRoom(r *http.Request) (string, error) {
 	if err != nil {
 		return "", forbidden.WithCause(err)
 	}
-	resp, err := s.deps.Room.Membership(r.Context(), &roompb.MembershipRequest{RoomId: room, UserId: httpx.CallerOf(r).UserID})
+	user := httpx.CallerOf(r).UserID
+	if s.node.IsJoined(user, room) {
+		return room, nil
+	}
+	// Memory may be behind: only the database refuses.
+	resp, err := s.deps.Room.Membership(r.Context(), &roompb.MembershipRequest{RoomId: room, UserId: user})
 	if err != nil {
 		return "", err
 	}
@@ -121,7 +126,7 @@ func (s *Service) mark(ctx context.Context, user, room, kind, eventID, thread st
 		if err != nil {
 			return err
 		}
-		return unavailable(s.users.PutData(ctx, user, &syncpb.AccountData{RoomId: room, Type: typeFullyRead, Content: content}))
+		return unavailable(s.users.PutData(ctx, user, &syncpb.AccountData{RoomId: room, Type: typeFullyRead, Content: content}, s.cfg.MaxData))
 	}
 	now := s.deps.Clock().UnixMilli()
 	if kind == receiptRead {

@@ -122,6 +122,8 @@ func (a *answer) sortJoined(ctx context.Context, dst *[]byte, join *section, c *
 	}
 	a.s.node.Range(c.Room, a.from(c), a.through(c), &a.ranges)
 	switch {
+	case !a.ranges.Covered && c.Position > a.from(c):
+		sec.far = append(sec.far, task{*c, a.gap})
 	case !a.covers(c, &a.ranges):
 		sec.far = append(sec.far, task{*c, a.refilled})
 	case c.Position > a.from(c) && rejoined(a.ranges.Events, a.r.user):

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zeromicro/go-zero/core/logx"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
 	logpb "hongyan/api/log"
@@ -101,8 +102,9 @@ func (s *Service) Prepare(ctx context.Context) error {
 	return nil
 }
 
-// Run follows the logs and answers requests until its context ends. Requests that are parked then are answered as
-// Drain does; those that write are answered.
+// Run follows the logs and answers requests until its context ends, or until a log turns out to be another one than it
+// was (eventlog.ErrEpochChanged), of which memory holds nothing true. Requests that are parked then are answered as Drain
+// does; those that write are answered.
 func (s *Service) Run(ctx context.Context) error {
 	if s.log == nil {
 		return errors.New("sync: Run before Prepare")
@@ -110,18 +112,17 @@ func (s *Service) Run(ctx context.Context) error {
 	// The log outlives the requests that append to it.
 	logCtx, stopLog := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopLog()
-	var log, rest sync.WaitGroup
-	errs := make([]error, 4)
-	log.Go(func() { errs[0] = s.log.Run(logCtx) })
-	rest.Go(func() { errs[1] = s.node.Run(ctx) })
-	rest.Go(func() { errs[2] = s.follow(ctx) })
-	rest.Go(func() { errs[3] = s.runTyping(ctx) })
+	var log errgroup.Group
+	log.Go(func() error { return s.log.Run(logCtx) })
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.node.Run(ctx) })
+	group.Go(func() error { return s.follow(ctx) })
+	group.Go(func() error { return s.runTyping(ctx) })
 	<-ctx.Done()
 	s.drain.now()
-	rest.Wait()
+	err := group.Wait()
 	stopLog()
-	log.Wait()
-	return errors.Join(errs...)
+	return errors.Join(err, log.Wait())
 }
 
 // Drain answers the parked polls 200 with the token that they came with, spread over the time until ctx ends, and waits

@@ -108,7 +108,8 @@ func (a *answer) look(
 			return found, nil
 		}
 	} else {
-		found.through = seq
+		// What came before the user joined counts for nobody.
+		found.through, position = max(seq, c.JoinedSeq), max(position, c.JoinedPosition)
 	}
 	if c.Room == nil {
 		return found, nil

@@ -177,7 +177,7 @@ func (n *Node) applyMember(s *shard, shardIndex int, room *Room, d *decoded) *Ro
 	if e.Position <= m.state.Position {
 		return room
 	}
-	m.state = State{Membership: e.Membership, Position: e.Position, Seq: e.Seq, Sender: string(e.Sender)}
+	m.state = m.state.next(e)
 	u.touch(m, e.Position)
 	s.woken = append(s.woken, u)
 	switch {
@@ -191,6 +191,19 @@ func (n *Node) applyMember(s *shard, shardIndex int, room *Room, d *decoded) *Ro
 		room = s.rooms[d.record.Name]
 	}
 	return room
+}
+
+// next is the state that a member event leads to.
+func (s State) next(e *Event) State {
+	n := State{Membership: e.Membership, Position: e.Position, Seq: e.Seq, Sender: string(e.Sender)}
+	switch {
+	case e.Membership != event.Join:
+	case e.Before != event.Join:
+		n.JoinedPosition, n.JoinedSeq = e.Position, e.Seq
+	default:
+		n.JoinedPosition, n.JoinedSeq = s.JoinedPosition, s.JoinedSeq
+	}
+	return n
 }
 
 // newRoom brings a room into memory that knows everything after a position. The shard's lock is held.

@@ -72,6 +72,16 @@ func (n *Node) user(id string) *User {
 	return n.users[id]
 }
 
+// IsJoined tells whether memory knows that a user is joined to a room. No says nothing.
+func (n *Node) IsJoined(userID, roomID string) bool {
+	u := n.user(userID)
+	if u == nil {
+		return false
+	}
+	change, ok := u.Room(roomID)
+	return ok && change.Membership == event.Join
+}
+
 // load fills a user in. Since the user is known by now, the log is applied to it from here on; what the databases
 // say is merged with that.
 func (n *Node) load(ctx context.Context, u *User) {

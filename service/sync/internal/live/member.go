@@ -35,6 +35,8 @@ type State struct {
 	Membership event.Membership
 	// Position and Seq are those of the member event.
 	Position, Seq int64
+	// JoinedPosition and JoinedSeq are those of the event with which the present join began, where that was seen.
+	JoinedPosition, JoinedSeq int64
 	// Sender sent the member event: for an invite, who invites.
 	Sender string
 }

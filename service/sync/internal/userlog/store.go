@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -27,13 +28,32 @@ type Store struct {
 // New returns a store over the log, which its owner runs.
 func New(log *eventlog.Log) *Store { return &Store{log: log} }
 
-// PutData sets account data of a user, global where the room is "". content is a JSON object.
-func (s *Store) PutData(ctx context.Context, userID string, d *syncpb.AccountData) error {
+// PutData sets account data of a user, global where the room is "". content is a JSON object. Of a user who has as many
+// entries as most already, nothing new is stored: M_RESOURCE_LIMIT_EXCEEDED.
+func (s *Store) PutData(ctx context.Context, userID string, d *syncpb.AccountData, most int) error {
 	entry, err := dataEntry(d)
 	if err != nil {
 		return err
 	}
-	return s.put(ctx, userID, entry)
+	stream, err := s.log.Stream(ctx, userID)
+	if err != nil {
+		return err
+	}
+	records, err := s.log.Latest(ctx, stream.ID, entry.Key)
+	if err != nil {
+		return err
+	}
+	if exactly(records, entry.Key) == nil {
+		all, err := s.log.Latest(ctx, stream.ID, dataPrefix)
+		if err != nil {
+			return err
+		}
+		if len(all) >= most {
+			return matrix.Errorf(matrix.CodeResourceLimitExceeded, "You have %d pieces of account data already.", most)
+		}
+	}
+	_, err = s.log.Append(ctx, eventlog.Append{Stream: stream, Expect: eventlog.AnySeq, Entries: []eventlog.Entry{entry}})
+	return err
 }
 
 // Data reads account data from the database; nil where it is not set.
@@ -50,7 +70,7 @@ func (s *Store) Data(ctx context.Context, userID, roomID, eventType string) ([]b
 }
 
 // maxAttempts bounds how often a change is made anew because another instance was quicker.
-const maxAttempts = 10
+const maxAttempts = 50
 
 // ChangeData replaces account data by what change makes of it; content is nil where it is not set. change may run more
 // than once. Nothing is written when it returns nil or an error.
@@ -85,7 +105,7 @@ func (s *Store) change(
 	if err != nil {
 		return err
 	}
-	for range maxAttempts {
+	for attempt := range maxAttempts {
 		records, err := s.log.Latest(ctx, stream.ID, key)
 		if err != nil {
 			return err
@@ -102,6 +122,11 @@ func (s *Store) change(
 		_, err = s.log.Append(ctx, a)
 		if !errors.Is(err, eventlog.ErrConflict) {
 			return err
+		}
+		select {
+		case <-time.After(time.Duration(attempt) * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 	return fmt.Errorf("change entry: %w", eventlog.ErrUnavailable)

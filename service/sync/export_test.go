@@ -1,0 +1,52 @@
+package sync
+
+import (
+	"context"
+	"time"
+
+	roompb "hongyan/api/room"
+	syncpb "hongyan/api/sync"
+	"hongyan/matrix/filter"
+)
+
+// ReceiptContent is the content of m.receipt for receipts and a user's own marks.
+func ReceiptContent(self string, receipts []*roompb.Receipt, marks []*syncpb.ReadMark) string {
+	return string(appendReceipts(nil, &part{self: self, receipts: receipts, marks: marks}))
+}
+
+// EncodeFilter is the filter as the room service is given it.
+func EncodeFilter(f *filter.RoomEventFilter) ([]byte, error) { return encodeFilter(f) }
+
+// Contiguous is contiguous.
+func Contiguous(events []*roompb.Event, end int64) []*roompb.Event { return contiguous(events, end) }
+
+// Shared is a shared reading of a number.
+type Shared struct{ s shared[int] }
+
+// NewShared returns a shared reading.
+func NewShared(read func() int) *Shared {
+	return &Shared{shared[int]{read: func(context.Context) (int, error) { return read(), nil }}}
+}
+
+// Get reads.
+func (s *Shared) Get(ctx context.Context) (int, error) { return s.s.get(ctx) }
+
+// Section tells what becomes of a section with these members.
+func Section(name string, members ...string) string {
+	dst := []byte("{")
+	s := openSection(&dst, name)
+	for _, m := range members {
+		s.next(&dst)
+		dst = append(dst, m...)
+	}
+	s.close(&dst)
+	return string(append(dst, '}'))
+}
+
+// DrainDelay is how long a poll of a user waits in a drain that takes d.
+func DrainDelay(user string, d time.Duration) time.Duration {
+	now := time.UnixMilli(0)
+	dr := newDrain(func() time.Time { return now })
+	dr.begin(now.Add(d))
+	return dr.delay(user)
+}

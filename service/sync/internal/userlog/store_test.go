@@ -1,0 +1,182 @@
+package userlog_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	syncpb "hongyan/api/sync"
+	"hongyan/matrix"
+	"hongyan/platform/eventlog"
+	"hongyan/platform/sqldb"
+	"hongyan/service/sync/internal/live"
+	"hongyan/service/sync/internal/userlog"
+	"hongyan/test/pgtest"
+)
+
+const (
+	alice = "@alice:hs"
+	most  = 1000
+)
+
+// onBoth runs a test with stores on each kind of database: on PostgreSQL two instances, on SQLite two stores.
+func onBoth(t *testing.T, test func(t *testing.T, first, second *userlog.Store)) {
+	t.Run("sqlite", func(t *testing.T) {
+		log := openLog(t, "sqlite:"+filepath.Join(t.TempDir(), "sync.db"))
+		test(t, userlog.New(log), userlog.New(log))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		url := pgtest.Start(t)
+		test(t, userlog.New(openLog(t, url)), userlog.New(openLog(t, url)))
+	})
+}
+
+func openLog(t *testing.T, url string) *eventlog.Log {
+	ctx, cancel := context.WithCancel(context.Background())
+	db, err := sqldb.Open(ctx, sqldb.Config{URL: url})
+	require.NoError(t, err)
+	log, err := eventlog.Open(ctx, db, userlog.Schema(), eventlog.Config{})
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() { done <- log.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, <-done)
+		require.NoError(t, db.Close())
+	})
+	return log
+}
+
+func TestDataOfRoomsAndTypesIsKeptApart(t *testing.T) {
+	onBoth(t, func(t *testing.T, s, _ *userlog.Store) {
+		ctx := t.Context()
+		put := func(room, eventType, content string) {
+			require.NoError(t, s.PutData(ctx, alice, &syncpb.AccountData{RoomId: room, Type: eventType, Content: []byte(content)}, most))
+		}
+		// Keys that would meet if room and type were only joined.
+		cases := []struct{ room, eventType string }{{"", "a"}, {"", "ab"}, {"!r", "a"}, {"!ra", ""}, {"!r", "aa"}, {"!ra", "a"}, {"", "!ra"}}
+		for i, c := range cases {
+			put(c.room, c.eventType, fmt.Sprintf(`{"i":%d}`, i))
+		}
+		for i, c := range cases {
+			content, err := s.Data(ctx, alice, c.room, c.eventType)
+			require.NoError(t, err)
+			require.Equal(t, fmt.Sprintf(`{"i":%d}`, i), string(content), "%q", c)
+		}
+		missing, err := s.Data(ctx, alice, "!none", "a")
+		require.NoError(t, err)
+		require.Nil(t, missing)
+		missing, err = s.Data(ctx, "@bob:hs", "", "a")
+		require.NoError(t, err)
+		require.Nil(t, missing)
+		records, err := s.Entries(ctx, alice)
+		require.NoError(t, err)
+		require.Len(t, records, len(cases))
+	})
+}
+
+func TestChangesOfSeveralInstancesAreNotLost(t *testing.T) {
+	onBoth(t, func(t *testing.T, first, second *userlog.Store) {
+		const writers, each = 4, 10
+		var wg sync.WaitGroup
+		for w := range writers {
+			wg.Go(func() {
+				store := []*userlog.Store{first, second}[w%2]
+				for i := range each {
+					err := store.ChangeData(context.Background(), alice, "!r", "m.tag", func(content []byte) ([]byte, error) {
+						tags := map[string]bool{}
+						if content != nil {
+							if err := json.Unmarshal(content, &tags); err != nil {
+								return nil, err
+							}
+						}
+						tags[fmt.Sprint(w, "-", i)] = true
+						return json.Marshal(tags)
+					})
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		content, err := first.Data(t.Context(), alice, "!r", "m.tag")
+		require.NoError(t, err)
+		tags := map[string]bool{}
+		require.NoError(t, json.Unmarshal(content, &tags))
+		require.Len(t, tags, writers*each)
+	})
+}
+
+func TestChangeMayRefuseOrChangeNothing(t *testing.T) {
+	onBoth(t, func(t *testing.T, s, _ *userlog.Store) {
+		refusal := matrix.NewError(matrix.CodeNotFound, "no")
+		err := s.ChangeData(t.Context(), alice, "", "x", func([]byte) ([]byte, error) { return nil, refusal })
+		require.ErrorIs(t, err, refusal)
+		require.NoError(t, s.ChangeData(t.Context(), alice, "", "x", func([]byte) ([]byte, error) { return nil, nil }))
+		content, err := s.Data(t.Context(), alice, "", "x")
+		require.NoError(t, err)
+		require.Nil(t, content)
+	})
+}
+
+func TestMarksOnlyMoveForward(t *testing.T) {
+	onBoth(t, func(t *testing.T, s, _ *userlog.Store) {
+		for _, seq := range []int64{5, 3, 9, 9} {
+			require.NoError(t, s.AdvanceMark(t.Context(), alice, &syncpb.ReadMark{
+				RoomId: "!r", ReceiptType: "m.read", EventId: fmt.Sprint("$", seq), EventSeq: seq,
+			}))
+		}
+		records, err := s.EntriesAfter(t.Context(), alice, 0)
+		require.NoError(t, err)
+		require.Len(t, records, 1)
+		e, err := live.DecodeEntry(&records[0])
+		require.NoError(t, err)
+		require.Equal(t, "$9", e.Mark.EventId)
+		require.Equal(t, "!r", e.RoomID())
+	})
+}
+
+func TestFiltersAreNamedByTheirContent(t *testing.T) {
+	onBoth(t, func(t *testing.T, s, _ *userlog.Store) {
+		ctx := t.Context()
+		id, err := s.PutFilter(ctx, alice, []byte(`{"a":1}`), 2)
+		require.NoError(t, err)
+		again, err := s.PutFilter(ctx, alice, []byte(`{"a":1}`), 2)
+		require.NoError(t, err)
+		require.Equal(t, id, again)
+		other, err := s.PutFilter(ctx, alice, []byte(`{"a":2}`), 2)
+		require.NoError(t, err)
+		require.NotEqual(t, id, other)
+		_, err = s.PutFilter(ctx, alice, []byte(`{"a":3}`), 2)
+		require.Equal(t, matrix.CodeResourceLimitExceeded, matrix.AsError(err).Code)
+		filter, err := s.Filter(ctx, alice, other)
+		require.NoError(t, err)
+		require.Equal(t, `{"a":2}`, string(filter))
+		for _, missing := range []string{"", id[:len(id)-1], id + "x"} {
+			filter, err := s.Filter(ctx, alice, missing)
+			require.NoError(t, err)
+			require.Nil(t, filter, missing)
+		}
+		entries, err := s.Entries(ctx, alice)
+		require.NoError(t, err)
+		require.Empty(t, entries, "filters are not shown to clients")
+	})
+}
+
+func TestDataIsBounded(t *testing.T) {
+	onBoth(t, func(t *testing.T, s, _ *userlog.Store) {
+		put := func(eventType string) error {
+			return s.PutData(t.Context(), alice, &syncpb.AccountData{Type: eventType, Content: []byte(`{}`)}, 2)
+		}
+		require.NoError(t, put("a"))
+		require.NoError(t, put("b"))
+		require.NoError(t, put("a"), "what is there may change")
+		require.Equal(t, matrix.CodeResourceLimitExceeded, matrix.AsError(put("c")).Code)
+	})
+}
