@@ -2,7 +2,11 @@ package room
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"time"
+
+	"github.com/zeromicro/go-zero/core/logx"
 
 	"hongyan/matrix"
 	"hongyan/platform/eventlog"
@@ -118,13 +122,21 @@ func (s *Service) drain(ctx context.Context, r *live) {
 	}
 }
 
-// runBatch settles the operations and wakes those who wait for them.
+// runBatch settles the operations and wakes those who wait for them. A panic fails them, and the room is read again:
+// it goes on, whoever runs it.
 func (s *Service) runBatch(ctx context.Context, r *live, batch []*operation) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CommitTimeout)
 	defer cancel()
 	b := batchRun{s: s, r: r, ops: batch}
+	defer func() {
+		if p := recover(); p != nil {
+			logx.WithContext(ctx).Errorf("batch of room %s panicked: %v\n%s", r.id, p, debug.Stack())
+			s.rooms.set(r, nil)
+			b.failAll(matrix.Internal(fmt.Errorf("panic: %v", p)))
+		}
+		for _, op := range batch {
+			close(op.done)
+		}
+	}()
 	b.run(ctx)
-	for _, op := range batch {
-		close(op.done)
-	}
 }
