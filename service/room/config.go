@@ -21,7 +21,8 @@ type Config struct {
 	QueueLength int `yaml:"queue_length"`
 	// BatchOperations bounds how many operations of a room share an append.
 	BatchOperations int `yaml:"batch_operations"`
-	// CommitTimeout bounds one operation, with all its repetitions.
+	// CommitTimeout bounds one operation, with all its repetitions, one write of receipts, and each look of those who
+	// follow other services.
 	CommitTimeout time.Duration `yaml:"commit_timeout"`
 	// MaxInvites bounds the invites of one createRoom.
 	MaxInvites int `yaml:"max_invites"`

@@ -27,7 +27,7 @@ func (s *Service) follow(ctx context.Context) {
 		if errors.Is(err, eventlog.ErrEpochChanged) {
 			// Each step compares with what is there, so that going through the whole log again does no harm.
 			logx.WithContext(ctx).Infof("identity's log was restored: following it from its beginning")
-			err = s.cursors.Reset(ctx, identityFollower)
+			err = s.inTime(ctx, func(ctx context.Context) error { return s.cursors.Reset(ctx, identityFollower) })
 		}
 		if err == nil {
 			continue
@@ -47,7 +47,11 @@ func (s *Service) followIdentity(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	from, err := s.cursors.Load(ctx, identityFollower, len(heads.Shard))
+	var from eventlog.Heads
+	err = s.inTime(ctx, func(ctx context.Context) (err error) {
+		from, err = s.cursors.Load(ctx, identityFollower, len(heads.Shard))
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -60,7 +64,9 @@ func (s *Service) followIdentity(ctx context.Context) error {
 		if err := s.applyIdentity(ctx, records); err != nil {
 			return err
 		}
-		return s.cursors.Set(ctx, identityFollower, from.Epoch, shard, through)
+		return s.inTime(ctx, func(ctx context.Context) error {
+			return s.cursors.Set(ctx, identityFollower, from.Epoch, shard, through)
+		})
 	})
 	sub, err := logrpc.Subscribe(s.deps.Bus, identityLog, f.Wake)
 	if err != nil {
@@ -68,4 +74,12 @@ func (s *Service) followIdentity(ctx context.Context) error {
 	}
 	defer sub.Unsubscribe()
 	return f.Run(ctx)
+}
+
+// inTime does something with the database that no request bounds: over a connection that was lost silently it would
+// never end.
+func (s *Service) inTime(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CommitTimeout)
+	defer cancel()
+	return do(ctx)
 }

@@ -36,10 +36,15 @@ func (s *Service) applyIdentity(ctx context.Context, records []eventlog.Record) 
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(s.cfg.FollowConcurrency)
 	for _, n := range collectNews(records) {
-		if err := s.forgetTxns(ctx, n); err != nil {
-			return errors.Join(err, group.Wait())
-		}
-		rooms, change, err := s.consequences(ctx, n)
+		var rooms []string
+		var change memberOp
+		err := s.inTime(ctx, func(ctx context.Context) (err error) {
+			if err := s.forgetTxns(ctx, n); err != nil {
+				return err
+			}
+			rooms, change, err = s.consequences(ctx, n)
+			return err
+		})
 		if err != nil {
 			return errors.Join(err, group.Wait())
 		}

@@ -1,6 +1,15 @@
 package room
 
-import "hongyan/matrix/event"
+import (
+	"context"
+
+	"hongyan/matrix/event"
+)
+
+// RunWith is Run with what writes the log.
+func (s *Service) RunWith(ctx context.Context, writeLog func(context.Context) error) error {
+	return s.run(ctx, writeLog)
+}
 
 // Perspective is perspective for tests.
 type Perspective struct{ *perspective }

@@ -34,10 +34,11 @@ const (
 	membershipCacheBytes = 24 << 20
 )
 
-func newReads(log *eventlog.Log, clock func() time.Time) *reads {
+// receiptTimeout bounds one write of receipts.
+func newReads(log *eventlog.Log, clock func() time.Time, receiptTimeout time.Duration) *reads {
 	reader := store.NewReader(log.DB())
 	return &reads{
-		log: log, store: reader, clock: clock, receipts: newReceipts(log, reader),
+		log: log, store: reader, clock: clock, receipts: newReceipts(log, reader, receiptTimeout),
 		visibility: lru.New(visibilityCacheBytes, func(_ int64, t track[event.HistoryVisibility]) int64 {
 			return trackBytes(len(t.changes))
 		}),

@@ -31,6 +31,8 @@ var errTooManyReceipts = errors.New("too many receipts are waiting")
 type receipts struct {
 	log   *eventlog.Log
 	store *store.Reader
+	// timeout bounds the write of a batch: the next one waits for it.
+	timeout time.Duration
 	// wait ends a window: after it, or when the context ends.
 	wait func(ctx context.Context, d time.Duration)
 
@@ -55,8 +57,8 @@ type gathered struct {
 	err      error
 }
 
-func newReceipts(log *eventlog.Log, reader *store.Reader) *receipts {
-	return &receipts{log: log, store: reader, wait: pauseFor, wake: make(chan struct{}, 1)}
+func newReceipts(log *eventlog.Log, reader *store.Reader, timeout time.Duration) *receipts {
+	return &receipts{log: log, store: reader, timeout: timeout, wait: pauseFor, wake: make(chan struct{}, 1)}
 }
 
 func pauseFor(ctx context.Context, d time.Duration) {
@@ -147,6 +149,8 @@ func (r *receipts) flush(ctx context.Context) {
 		return
 	}
 	defer close(batch.done)
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
 	if err := r.write(ctx, batch); err != nil {
 		for _, g := range batch.byKey {
 			g.err = err

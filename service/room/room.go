@@ -91,7 +91,7 @@ func (s *Service) Prepare(ctx context.Context) error {
 	if s.cursors, err = eventlog.OpenCursors(ctx, s.deps.DB, store.LogName); err != nil {
 		return fmt.Errorf("room: %w", err)
 	}
-	s.log, s.reads = log, newReads(log, s.deps.Clock)
+	s.log, s.reads = log, newReads(log, s.deps.Clock, s.cfg.CommitTimeout)
 	return nil
 }
 
@@ -103,18 +103,29 @@ func (s *Service) Register(reg grpc.ServiceRegistrar) {
 	logrpc.Register(reg, s.log)
 }
 
-// Run writes rooms and follows identity's log until its context ends. It then refuses new operations, and returns when
-// those that were accepted are answered and durable.
+// Run writes rooms and follows identity's log until its context ends, or until the log fails. It then refuses new
+// operations, and returns when those that were accepted are answered and durable.
 func (s *Service) Run(ctx context.Context) error {
 	if s.log == nil {
 		return errors.New("room: Run before Prepare")
 	}
+	return s.run(ctx, s.log.Run)
+}
+
+// run is Run with what writes the log.
+func (s *Service) run(ctx context.Context, writeLog func(context.Context) error) error {
 	// The log outlives the operations that append to it.
 	logCtx, stopLog := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopLog()
+	// Without the log everything ends.
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	var appending, background sync.WaitGroup
 	var err error
-	appending.Go(func() { err = s.log.Run(logCtx) })
+	appending.Go(func() {
+		defer stop()
+		err = writeLog(logCtx)
+	})
 	background.Go(func() { s.follow(ctx) })
 	background.Go(func() { s.reads.receipts.run(ctx) })
 	background.Wait()
