@@ -21,18 +21,23 @@ func (s *Service) every(ctx context.Context, interval time.Duration, do func(con
 	for {
 		select {
 		case <-ticker.C:
-			if err := do(ctx); err != nil && ctx.Err() == nil {
+			if err := within(ctx, max(interval, lastWrite), do); err != nil && ctx.Err() == nil {
 				logx.WithContext(ctx).Errorf("identity: %v", err)
 			}
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWrite)
-			defer cancel()
-			if err := do(last); err != nil {
+			if err := within(context.WithoutCancel(ctx), lastWrite, do); err != nil {
 				logx.WithContext(ctx).Errorf("identity: %v", err)
 			}
 			return nil
 		}
 	}
+}
+
+// within does something that ends in time: a database that does not answer must not hold it up for ever.
+func within(ctx context.Context, limit time.Duration, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return do(ctx)
 }
 
 func (s *Service) expire(ctx context.Context) error {
