@@ -17,7 +17,7 @@ func (a *answer) addMembers(ctx context.Context, p *part, room *live.Room, at in
 		return nil
 	}
 	senders := a.missingSenders(p)
-	known, missing := a.knownMembers(p, room, senders, at)
+	known, missing := knownMembers(room, senders, at)
 	if len(missing) > 0 {
 		read, err := a.readMembers(ctx, p.id, room, missing, at)
 		if err != nil {
@@ -61,7 +61,7 @@ next:
 }
 
 // knownMembers finds the member events that memory has, and whom it has none of.
-func (a *answer) knownMembers(p *part, room *live.Room, senders []matrix.UserID, at int64) (known []*live.Event, missing []matrix.UserID) {
+func knownMembers(room *live.Room, senders []matrix.UserID, at int64) (known []*live.Event, missing []matrix.UserID) {
 	for _, sender := range senders {
 		if room == nil {
 			missing = append(missing, sender)
