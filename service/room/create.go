@@ -107,6 +107,7 @@ func (s *Service) tryRoom(ctx context.Context, plan *roomPlan, txn eventlog.Txn,
 	switch {
 	case err == nil:
 		s.rooms.set(s.rooms.get(string(w.roomID)), w.snapshot())
+		s.settleProfile(ctx, string(w.roomID), plan.creator, plan.profiles[plan.creator])
 		return response, nil
 	case errors.As(err, &dup):
 		return dup.Response, nil

@@ -7,6 +7,7 @@ import (
 
 	"hongyan/matrix"
 	"hongyan/matrix/event"
+	"hongyan/platform/httpx"
 )
 
 // join is POST /rooms/{roomId}/join.
@@ -54,7 +55,7 @@ func (s *Service) joinRoom(rw http.ResponseWriter, q request) error {
 		return err
 	}
 	c.profile = found[q.user]
-	return s.answer(rw, q, q.once(), func(ctx context.Context, w *working) ([]byte, error) {
+	response, err := s.operate(q.http.Context(), q.room, q.once(), func(ctx context.Context, w *working) ([]byte, error) {
 		if err := w.checkChange(c, w.state.Membership(q.UserID)); err != nil {
 			return nil, err
 		}
@@ -66,6 +67,12 @@ func (s *Service) joinRoom(rw http.ResponseWriter, q request) error {
 		}
 		return roomAnswer(w.roomID), nil
 	})
+	if err != nil {
+		return err
+	}
+	s.settleProfile(q.http.Context(), q.room, q.user, c.profile)
+	httpx.WriteRawJSON(rw, http.StatusOK, response)
+	return nil
 }
 
 // readExtra reads a body whose keys enter a member event.

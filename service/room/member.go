@@ -9,6 +9,7 @@ import (
 	"hongyan/api/identity"
 	"hongyan/matrix"
 	"hongyan/matrix/event"
+	"hongyan/platform/httpx"
 	"hongyan/service/room/internal/state"
 )
 
@@ -189,7 +190,7 @@ func (s *Service) putMember(rw http.ResponseWriter, q request, key string, conte
 		}
 		c.profile = found[c.target]
 	}
-	return s.answer(rw, q, q.once(), func(ctx context.Context, w *working) ([]byte, error) {
+	response, err := s.operate(q.http.Context(), q.room, q.once(), func(ctx context.Context, w *working) ([]byte, error) {
 		now := w.state.Membership(q.UserID)
 		if now == "" && (bodyErr != nil || c.to != event.Join) {
 			return nil, errUnknownRoom()
@@ -203,6 +204,14 @@ func (s *Service) putMember(rw http.ResponseWriter, q request, key string, conte
 		}
 		return eventAnswer(ev.ID()), nil
 	})
+	if err != nil {
+		return err
+	}
+	if c.to == event.Join {
+		s.settleProfile(q.http.Context(), q.room, q.user, c.profile)
+	}
+	httpx.WriteRawJSON(rw, http.StatusOK, response)
+	return nil
 }
 
 // parseMember reads a member event as a client sends it.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/zeromicro/go-zero/core/logx"
+
 	"hongyan/api/identity"
 	"hongyan/matrix"
 )
@@ -29,6 +31,46 @@ func (s *Service) profiles(ctx context.Context, users ...matrix.UserID) (map[mat
 		found[matrix.UserID(p.GetUserId())] = p
 	}
 	return found, nil
+}
+
+// settleProfile ends the race of a join with a change of the profile that it shows: a follower of identity's log that looked
+// for the user's rooms before the join was committed has not found it, but the change is there to be read now. Changes
+// that come later find the join. What fails is logged: the join is committed.
+func (s *Service) settleProfile(ctx context.Context, roomID string, user matrix.UserID, shown *identitypb.Profile) {
+	if shown == nil {
+		return
+	}
+	// The client may be gone as soon as the join is there.
+	err := s.inTime(context.WithoutCancel(ctx), func(ctx context.Context) error {
+		found, err := s.profiles(ctx, user)
+		if err != nil {
+			return err
+		}
+		now := found[user]
+		if now == nil {
+			return s.changeMember(ctx, roomID, user, leaveForGood)
+		}
+		if fields := changedFields(shown, now); len(fields) > 0 {
+			return s.changeMember(ctx, roomID, user, showProfile(now, fields))
+		}
+		return nil
+	})
+	if err != nil {
+		logx.WithContext(ctx).Errorf("look for changes of %s's profile after joining %s: %v", user, roomID, err)
+	}
+}
+
+// changedFields are the fields of member events in which two profiles differ.
+func changedFields(a, b *identitypb.Profile) []string {
+	same := func(x, y *string) bool { return x == y || x != nil && y != nil && *x == *y }
+	var fields []string
+	if !same(a.DisplayName, b.DisplayName) {
+		fields = append(fields, "displayname")
+	}
+	if !same(a.AvatarUrl, b.AvatarUrl) {
+		fields = append(fields, "avatar_url")
+	}
+	return fields
 }
 
 // setProfile fills in what a member event says of the user, where it does not say it itself.

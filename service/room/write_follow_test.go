@@ -80,3 +80,49 @@ func TestFollowingGoesOnAfterRestart(t *testing.T) {
 		return second.content("alice", rooms[0], "m.room.member", userID("alice"))["displayname"] == "Alice"
 	})
 }
+
+// A join that has read a profile which changes before the join is committed shows the new one in the end.
+func TestJoinsShowTheNewestProfile(t *testing.T) {
+	onBothWorlds(t, func(t *testing.T, g *world) {
+		g.people.set("bob", "Bob", "mxc://hs/1")
+		old := g.create("")
+		g.act("bob", old, "join")
+		for name, join := range map[string]func() (roomID string){
+			"join": func() string {
+				id := g.create("")
+				g.act("bob", id, "join")
+				return id
+			},
+			"state": func() string {
+				id := g.create("")
+				g.setState("bob", id, "m.room.member", userID("bob"), map[string]string{"membership": "join"})
+				return id
+			},
+			"create": func() string {
+				return g.createWith("bob", map[string]any{"invite": []string{userID("alice")}})
+			},
+		} {
+			g.people.setAsking(func() {
+				g.people.set("bob", name, "mxc://hs/1")
+				g.people.tell("bob", identitypb.UserEventKind_USER_EVENT_KIND_PROFILE_CHANGED, "displayname")
+				await(t, "the followers", func() bool {
+					return g.content("alice", old, "m.room.member", userID("bob"))["displayname"] == name
+				})
+			}, "bob")
+			id := join()
+			require.Equal(t, name, g.content("bob", id, "m.room.member", userID("bob"))["displayname"])
+			g.verify(id, event.V12)
+		}
+		// Whoever is deactivated meanwhile does not stay.
+		id := g.create("")
+		g.people.setAsking(func() {
+			g.people.remove("bob")
+			g.people.tell("bob", identitypb.UserEventKind_USER_EVENT_KIND_DEACTIVATED)
+			await(t, "the followers", func() bool {
+				return g.content("alice", old, "m.room.member", userID("bob"))["membership"] == "leave"
+			})
+		}, "bob")
+		g.act("bob", id, "join")
+		require.Equal(t, "leave", g.content("alice", id, "m.room.member", userID("bob"))["membership"])
+	})
+}

@@ -41,6 +41,9 @@ type people struct {
 	mu       sync.Mutex
 	profiles map[string]*identitypb.Profile
 	asked    int
+	// asking, where set, is called once, between the reading of a user's profile and the answer.
+	asking     func()
+	askingUser string
 }
 
 func newPeople(t testing.TB, wakes bus.Bus) *people {
@@ -72,6 +75,12 @@ func (p *people) Profiles(_ context.Context, req *identitypb.ProfilesRequest, _ 
 			resp.Profiles = append(resp.Profiles, proto.Clone(known).(*identitypb.Profile))
 		}
 	}
+	if asking := p.asking; asking != nil && slices.Contains(req.UserIds, p.askingUser) {
+		p.asking = nil
+		p.mu.Unlock()
+		asking()
+		p.mu.Lock()
+	}
 	return resp, nil
 }
 
@@ -81,6 +90,20 @@ func (p *people) set(user, name, avatar string) {
 	defer p.mu.Unlock()
 	id := userID(user)
 	p.profiles[id] = &identitypb.Profile{UserId: id, DisplayName: &name, AvatarUrl: &avatar}
+}
+
+// remove deactivates a user without telling the log.
+func (p *people) remove(user string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.profiles, userID(user))
+}
+
+// setAsking has f called when somebody next asks for a user's profile.
+func (p *people) setAsking(f func(), user string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asking, p.askingUser = f, userID(user)
 }
 
 // tell appends to the log.
