@@ -175,6 +175,7 @@ func (a *App) start(ctx, drain context.Context, running *parts) error {
 		return err
 	}
 	a.address = a.listener.Addr()
+	running.start("memory", giveMemoryBack)
 	running.start("public listener", func(ctx context.Context) error { return a.listener.Run(ctx, drain) })
 	return nil
 }

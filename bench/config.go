@@ -15,7 +15,7 @@ const (
 	ModePairs Mode = "pairs"
 	// ModeGroup has a few senders talk to everybody in one room.
 	ModeGroup Mode = "group"
-	// ModeIdle has everybody wait on /sync and nobody speak.
+	// ModeIdle has everybody wait on /sync and nobody speak, though every two users share a room.
 	ModeIdle Mode = "idle"
 )
 
@@ -77,7 +77,7 @@ func (c Config) Validate() error {
 		return fmt.Errorf("the URL %q is not of the form http://host:port", c.URL)
 	case c.Mode != ModePairs && c.Mode != ModeGroup && c.Mode != ModeIdle:
 		return fmt.Errorf("the mode is %q: it must be pairs, group or idle", c.Mode)
-	case c.Users < 1, c.Mode == ModePairs && c.Users%2 != 0, c.Mode == ModeGroup && c.Users < 2:
+	case c.Users < 1, c.Mode != ModeGroup && c.Users%2 != 0, c.Mode == ModeGroup && c.Users < 2:
 		return fmt.Errorf("%d users do not fit the mode %s", c.Users, c.Mode)
 	case c.Mode == ModeGroup && (c.Senders < 1 || c.Senders > c.Users):
 		return fmt.Errorf("%d senders: there must be between 1 and %d", c.Senders, c.Users)

@@ -64,14 +64,13 @@ func Run(ctx context.Context, cfg Config, progress func(string)) (*Report, error
 		stop()
 		_ = loops.Wait()
 	}()
-	before := r.usage()
+	report := &Report{Mode: cfg.Mode, Users: len(users), Rooms: len(groups)}
+	if cfg.Mode == ModeIdle {
+		return report, r.idle(syncing, report, loops, users, progress)
+	}
 	progress("first syncs")
 	if err := startSyncing(syncing, loops, users); err != nil {
 		return nil, err
-	}
-	report := &Report{Mode: cfg.Mode, Users: len(users), Rooms: len(groups)}
-	if cfg.Mode == ModeIdle {
-		return report, r.idle(ctx, report, before, progress)
 	}
 	if err := r.talk(ctx, report, groups, progress); err != nil {
 		return nil, err
@@ -165,18 +164,29 @@ func keepPace(ctx context.Context, rate float64, pace chan<- struct{}) {
 	}
 }
 
-// idle measures what parked polls cost.
-func (r *run) idle(ctx context.Context, report *Report, before ProcessUsage, progress func(string)) error {
-	progress(fmt.Sprintf("everybody waits for %s", r.cfg.Duration))
-	began, from := time.Now(), r.usage()
+// idle measures what parked polls cost: half of the users wait already when the others come, so that what the server
+// keeps of the accounts' making is not counted.
+func (r *run) idle(ctx context.Context, report *Report, loops *errgroup.Group, users []*user, progress func(string)) error {
+	half := len(users) / 2
+	if err := startSyncing(ctx, loops, users[:half]); err != nil {
+		return err
+	}
+	progress(fmt.Sprintf("half of the users wait for %s, then all", r.cfg.Duration))
 	sleep(ctx, r.cfg.Duration)
+	before := r.usage()
+	if err := startSyncing(ctx, loops, users[half:]); err != nil {
+		return err
+	}
+	sleep(ctx, r.cfg.Duration/2)
+	began, from, syncs := time.Now(), r.usage(), r.syncs.Load()
+	sleep(ctx, r.cfg.Duration/2)
 	after, seconds := r.usage(), time.Since(began).Seconds()
 	report.Seconds, report.Errors = seconds, r.errors.all()
-	report.SyncsPer = float64(r.syncs.Load()) / seconds
+	report.SyncsPer = float64(r.syncs.Load()-syncs) / seconds
 	if r.cfg.PID != 0 && after.RSS > 0 {
 		report.Server = &ServerReport{
 			PID: r.cfg.PID, Cores: (after.CPU - from.CPU).Seconds() / seconds, RSSMiB: mib(after.RSS), PeakRSSMiB: mib(after.PeakRSS),
-			PerIdlePollKiB: float64(after.RSS-before.RSS) / 1024 / float64(report.Users),
+			PerIdlePollKiB: float64(after.RSS-before.RSS) / 1024 / float64(max(len(users)-half, 1)),
 		}
 	}
 	return ctx.Err()

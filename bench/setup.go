@@ -26,15 +26,13 @@ func (r *run) setUp(ctx context.Context, transport *fasthttp.Client) ([]*user, [
 	}
 	var groups []*group
 	switch r.cfg.Mode {
-	case ModePairs:
+	case ModePairs, ModeIdle:
 		for i := 0; i+1 < len(users); i += 2 {
 			pair := users[i : i+2]
 			groups = append(groups, &group{members: pair, senders: pair})
 		}
 	case ModeGroup:
 		groups = append(groups, &group{members: users, senders: users[:r.cfg.Senders]})
-	case ModeIdle:
-		return users, nil, nil
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.cfg.Setup)
