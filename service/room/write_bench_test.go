@@ -15,6 +15,7 @@ import (
 
 	"hongyan/platform/httpx"
 	"hongyan/service/room"
+	"hongyan/test/pgtest"
 )
 
 // benchRooms makes rooms of alice's and returns their ids.
@@ -34,23 +35,34 @@ func benchRooms(b *testing.B, g *rig, n int) []string {
 	return ids
 }
 
-// BenchmarkSend measures PUT send over the real handler on SQLite, at several sizes of what is there already: into one
+// BenchmarkSend measures PUT send over the real handler on SQLite and on PostgreSQL that waits for the disk, at several sizes of what is there already: into one
 // hot room and spread over many. The costs must not differ but by what fewer operations in a batch cost.
 func BenchmarkSend(b *testing.B) {
-	for _, c := range []struct{ rooms, history, senders int }{
-		{1, 0, 1}, {1, 0, 64}, {1, 1_000, 64}, {1, 100_000, 64}, {100, 0, 64}, {100, 1_000, 64}, {10_000, 0, 64},
-	} {
-		b.Run(fmt.Sprintf("rooms=%d/history=%d/senders=%d", c.rooms, c.history, c.senders), func(b *testing.B) {
-			g := newRig(b, "sqlite:"+filepath.Join(b.TempDir(), "room.db"))
-			rooms := benchRooms(b, g, c.rooms)
-			sendAll(b, g, rooms, 256, c.history)
-			b.ReportAllocs()
-			b.ResetTimer()
-			start := cpuTime()
-			sendAll(b, g, rooms, c.senders, b.N)
-			b.ReportMetric(float64((cpuTime()-start).Microseconds())/float64(b.N), "cpu-µs/op")
-		})
+	for _, name := range []string{"sqlite", "postgres"} {
+		for _, c := range []struct{ rooms, history, senders int }{
+			{1, 0, 1}, {1, 0, 64}, {1, 1_000, 64}, {1, 100_000, 64}, {100, 0, 64}, {100, 1_000, 64}, {10_000, 0, 64},
+		} {
+			b.Run(fmt.Sprintf("%s/rooms=%d/history=%d/senders=%d", name, c.rooms, c.history, c.senders), func(b *testing.B) {
+				benchSend(b, name, c.rooms, c.history, c.senders)
+			})
+		}
 	}
+}
+
+// benchSend reports the CPU of this process: PostgreSQL's comes on top.
+func benchSend(b *testing.B, database string, rooms, history, senders int) {
+	url := databases["sqlite"](b)
+	if database == "postgres" {
+		url = pgtest.StartDurable(b)
+	}
+	g := newRig(b, url)
+	ids := benchRooms(b, g, rooms)
+	sendAll(b, g, ids, 256, history)
+	b.ReportAllocs()
+	b.ResetTimer()
+	start := cpuTime()
+	sendAll(b, g, ids, senders, b.N)
+	b.ReportMetric(float64((cpuTime()-start).Microseconds())/float64(b.N), "cpu-µs/op")
 }
 
 // BenchmarkLoadRoom measures reading a room of many members into memory: a request for a room that is not in the cache.
