@@ -12,7 +12,8 @@ import (
 const (
 	formatVersion = 1
 	flagPoint     = 1 << 0
-	knownFlags    = flagPoint
+	flagTyping    = 1 << 1
+	knownFlags    = flagPoint | flagTyping
 
 	checksumSize = 4
 	// MaxLength bounds the text of a token, in bytes.
@@ -25,6 +26,9 @@ func (t Token) String() string {
 	var flags byte
 	if t.Point != nil {
 		flags |= flagPoint
+	}
+	if t.Typing > 0 {
+		flags |= flagTyping
 	}
 	b = append(b, formatVersion, flags)
 	b = binary.AppendUvarint(b, t.RoomEpoch)
@@ -44,6 +48,9 @@ func (t Token) String() string {
 	if t.Point != nil {
 		b = appendPosition(b, t.Point.Seq)
 		b = appendPosition(b, t.Point.Depth)
+	}
+	if t.Typing > 0 {
+		b = appendPosition(b, t.Typing)
 	}
 	b = binary.BigEndian.AppendUint32(b, checksum(b))
 	return base64.RawURLEncoding.EncodeToString(b)
@@ -96,6 +103,9 @@ func (r *reader) token(flags byte) (t Token) {
 	}
 	if flags&flagPoint != 0 {
 		t.Point = &Point{Seq: r.position(), Depth: r.position()}
+	}
+	if flags&flagTyping != 0 {
+		t.Typing = r.position()
 	}
 	return t
 }

@@ -11,5 +11,6 @@
 // The encoding is base64url without padding of: the format version; a byte of flags; the three
 // epochs, the wall-clock, the sync, keys and device-list positions; the number of room shards and
 // for each, ascending, the distance to the one before and its position; with the point flag the
-// point's seq and depth; and four bytes of CRC-32C over all that. Numbers are unsigned varints.
+// point's seq and depth; with the typing flag when the client was last told that somebody types;
+// and four bytes of CRC-32C over all that. Numbers are unsigned varints.
 package synctoken

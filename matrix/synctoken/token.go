@@ -16,6 +16,9 @@ type Token struct {
 	// Millis is the wall-clock when the token was issued, in milliseconds since 1970: the position
 	// in what is only kept in memory, typing and presence.
 	Millis int64
+	// Typing is when the client was last told that somebody types, in milliseconds since 1970; 0 if that was so long
+	// ago that it was told the end since. Whoever does not remember what was told then tells the lists again.
+	Typing int64
 	// Sync is the position in the user's shard of the sync log: account data, private receipts.
 	Sync int64
 	// Keys is the position in the user's shard of the keys log: to-device messages, one-time keys.

@@ -29,6 +29,8 @@ func TestGolden(t *testing.T) {
 	point := token.At(5, synctoken.Point{Seq: 99, Depth: 3})
 	require.Equal(t, "AQEBAgOA0JX_vDEAAAABBQdjAyL3oM4", point.String())
 	require.Equal(t, "AQAAAAAAAAAAACiLi84", synctoken.Token{}.String())
+	token.Typing = 1700000000000
+	require.Equal(t, "AQIBAgOA0JX_vDEMIjgDAOgHBAc5__________9_gNCV_7wxev3YRg", token.String())
 }
 
 func tokens() *rapid.Generator[synctoken.Token] {
@@ -43,6 +45,9 @@ func tokens() *rapid.Generator[synctoken.Token] {
 		}
 		if rapid.Bool().Draw(t, "point") {
 			token.Point = &synctoken.Point{Seq: positions.Draw(t, "seq"), Depth: positions.Draw(t, "depth")}
+		}
+		if rapid.Bool().Draw(t, "typing") {
+			token.Typing = positions.Draw(t, "told")
 		}
 		return token
 	})

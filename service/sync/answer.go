@@ -73,7 +73,7 @@ func (s *Service) answer(ctx context.Context, r *request, u *live.User, view *li
 		return nil, false, nil
 	}
 	a.ignored = preferencesOf(u).ignored
-	a.nextBatch()
+	a.nextBatch(changes)
 	next := a.token.String()
 
 	body = s.buffers.get()
@@ -139,9 +139,9 @@ func hasChange(changes []live.Change, room string) bool {
 }
 
 // nextBatch makes the cut a token.
-func (a *answer) nextBatch() {
+func (a *answer) nextBatch(changes []live.Change) {
 	t := &a.token
-	*t = synctoken.Token{Millis: a.cut.Clock, Sync: a.cut.User, Rooms: t.Rooms[:0]}
+	*t = synctoken.Token{Millis: a.cut.Clock, Typing: a.toldTyping(changes), Sync: a.cut.User, Rooms: t.Rooms[:0]}
 	t.RoomEpoch, t.SyncEpoch = a.s.node.Epochs()
 	a.u.Shards(func(shard int) {
 		t.Rooms = append(t.Rooms, synctoken.ShardPosition{Shard: shard, Position: a.cut.Rooms[shard]})

@@ -26,16 +26,34 @@ const (
 	receiptFullyRead = "m.fully_read"
 )
 
-// addTyping adds who types if that changed since.
-func (a *answer) addTyping(p *part, room *live.Room, since int64) {
+// addTyping adds who types if that changed since. That nobody does is told only to who may have been told otherwise.
+func (a *answer) addTyping(p *part, room *live.Room, since *live.Cut) {
 	if room == nil || !a.passesEphemeral(p.id, typeTyping) {
 		return
 	}
-	users, changed := a.s.node.Typing(room)
-	if changed > since && (len(users) > 0 || !a.r.initial()) {
+	told := a.r.anew && a.r.since.Typing != 0
+	if !told && !room.TypingChanged(since) {
+		return
+	}
+	users := a.s.node.Typing(room)
+	if len(users) > 0 || told || !a.r.initial() {
 		slices.Sort(users)
 		p.typing, p.hasTyping = users, true
 	}
+}
+
+// toldTyping is for the token: when the client was last told that somebody types, 0 if it was told the end since.
+func (a *answer) toldTyping(changes []live.Change) int64 {
+	for i := range changes {
+		if room := changes[i].Room; room != nil && a.s.node.IsTyping(room) {
+			return a.cut.Clock
+		}
+	}
+	ended := a.r.from.Typing + (a.s.cfg.MaxTyping + 2*typingTick).Milliseconds()
+	if a.cut.Clock < ended {
+		return a.r.from.Typing
+	}
+	return 0
 }
 
 // addReceipts adds public receipts, and the user's private ones from the user's log.

@@ -18,7 +18,7 @@ func (a *answer) appendJoined(ctx context.Context, dst []byte, c *live.Change, p
 	events := r.Events
 	first := a.fillTimeline(p, events)
 	a.fillState(p, events, first)
-	a.addTyping(p, c.Room, a.r.from.Clock)
+	a.addTyping(p, c.Room, &a.r.from)
 	marks := marksOf(a.entries[c.RoomID])
 	a.addReceipts(p, r.Receipts, marks)
 	a.addData(p, dataOf(a.entries[c.RoomID]))
@@ -37,6 +37,11 @@ func (a *answer) appendJoined(ctx context.Context, dst []byte, c *live.Change, p
 	p.hasUnread = len(marks) > 0
 	if p.empty() {
 		return dst, nil
+	}
+	if p.onlyTypingEnded() && c.Unread.Load() == nil {
+		// The client has the counts, and memory would have to read them: after a restart, of many rooms at once.
+		p.noUnread = true
+		return a.appendJoinedPart(dst, p), nil
 	}
 	newest := int64(0)
 	if len(events) > 0 {

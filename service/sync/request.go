@@ -110,7 +110,7 @@ func (s *Service) resolve(ctx context.Context, r *request, u *live.User) error {
 	if r.since.SyncEpoch == userEpoch {
 		r.from.User = r.since.Sync
 	}
-	r.from.Clock = r.since.Millis
+	r.from.Clock, r.from.Typing = r.since.Millis, r.since.Typing
 	if !r.anew && !s.node.Covers(u, &r.from) {
 		if err := s.catchUp(ctx, u); err != nil {
 			return err
@@ -119,7 +119,7 @@ func (s *Service) resolve(ctx context.Context, r *request, u *live.User) error {
 	}
 	if r.anew {
 		clear(r.from.Rooms)
-		r.from.User, r.from.Clock = 0, 0
+		r.from.User, r.from.Clock, r.from.Typing = 0, 0, 0
 	}
 	return nil
 }

@@ -120,7 +120,12 @@ func (a *answer) sortJoined(ctx context.Context, dst *[]byte, join *section, c *
 		sec.far = append(sec.far, task{*c, a.gap})
 		return nil
 	}
-	a.s.node.Range(c.Room, a.from(c), a.through(c), &a.ranges)
+	if c.Newest > a.from(c) {
+		a.s.node.Range(c.Room, a.from(c), a.through(c), &a.ranges)
+	} else {
+		// What is new is in no log of rooms: nothing need reach back to the token.
+		a.ranges = live.Range{Covered: true, ReceiptsCovered: true, Events: a.ranges.Events[:0], Receipts: a.ranges.Receipts[:0]}
+	}
 	switch {
 	case !a.ranges.Covered && c.Position > a.from(c):
 		sec.far = append(sec.far, task{*c, a.gap})

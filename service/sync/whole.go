@@ -112,14 +112,14 @@ func lazyKeys(p *part, self string) []*roompb.StateKey {
 // finishFar adds what does not come from the room's history and encodes the part.
 func (a *answer) finishFar(ctx context.Context, p *part, c *live.Change, t *far, whole bool) ([]byte, error) {
 	data, marks := dataOf(a.entries[c.RoomID]), marksOf(a.entries[c.RoomID])
-	since := a.r.from.Clock
+	since := &a.r.from
 	if whole {
 		entries, err := a.all.of(ctx, a, c.RoomID)
 		if err != nil {
 			return nil, err
 		}
 		data, marks = dataOf(entries), marksOf(entries)
-		since = 0
+		since = &live.Cut{}
 	}
 	a.addTyping(p, c.Room, since)
 	a.addReceipts(p, a.receipts[c.RoomID], marks)

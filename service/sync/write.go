@@ -79,6 +79,8 @@ type part struct {
 	unread    unread
 	// hasUnread makes the counts alone worth telling.
 	hasUnread bool
+	// noUnread leaves the counts out.
+	noUnread bool
 }
 
 // shown is an event with what is told to one reader.
@@ -103,6 +105,17 @@ func (p *part) empty() bool {
 		len(p.receipts) == 0 && len(p.marks) == 0 && len(p.data) == 0 && !p.hasUnread
 }
 
+// onlyTypingEnded tells whether all there is to tell is that nobody types.
+func (p *part) onlyTypingEnded() bool {
+	if !p.hasTyping || len(p.typing) > 0 {
+		return false
+	}
+	p.hasTyping = false
+	only := p.empty()
+	p.hasTyping = true
+	return only
+}
+
 // appendJoinedPart appends a joined room.
 func (a *answer) appendJoinedPart(dst []byte, p *part) []byte {
 	dst = canonicaljson.AppendString(dst, p.id)
@@ -112,7 +125,9 @@ func (a *answer) appendJoinedPart(dst []byte, p *part) []byte {
 	dst = appendSummary(dst, p.summary)
 	dst = appendEphemeral(dst, p)
 	dst = appendData(dst, p.data)
-	dst = p.unread.append(dst)
+	if !p.noUnread {
+		dst = p.unread.append(dst)
+	}
 	return append(dst, '}')
 }
 

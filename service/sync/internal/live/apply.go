@@ -183,7 +183,7 @@ func (n *Node) applyMember(s *shard, shardIndex int, room *Room, d *decoded) *Ro
 	switch {
 	case e.Membership == event.Join && m.room == nil:
 		if room == nil {
-			room = s.newRoom(d.record.Name, shardIndex, e.Position-1)
+			room = n.newRoom(s, d.record.Name, shardIndex, e.Position-1)
 		}
 		room.add(m)
 	case e.Membership != event.Join && m.room != nil:
@@ -207,8 +207,10 @@ func (s State) next(e *Event) State {
 }
 
 // newRoom brings a room into memory that knows everything after a position. The shard's lock is held.
-func (s *shard) newRoom(id string, shardIndex int, floor int64) *Room {
-	room := &Room{ID: id, Shard: shardIndex, floor: floor, receiptFloor: floor, filling: make(chan struct{}, 1)}
+func (n *Node) newRoom(s *shard, id string, shardIndex int, floor int64) *Room {
+	room := &Room{
+		ID: id, Shard: shardIndex, floor: floor, receiptFloor: floor, filling: make(chan struct{}, 1), bornAt: n.clock.stamp(),
+	}
 	s.rooms[id] = room
 	return room
 }

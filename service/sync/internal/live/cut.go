@@ -7,6 +7,8 @@ type Cut struct {
 	User  int64
 	// Clock is in milliseconds since 1970.
 	Clock int64
+	// Typing is not 0 where a reader may still have been told of somebody who types.
+	Typing int64
 }
 
 // Cut fills c with what the node has applied for a user.
@@ -19,7 +21,7 @@ func (n *Node) Cut(u *User, c *Cut) {
 		c.Rooms[i] = n.shards[i].applied.Load()
 	}
 	c.User = n.userShards[u.Shard].applied.Load()
-	c.Clock = n.clock.read()
+	c.Clock, c.Typing = n.clock.read(), 0
 }
 
 // Covers tells whether the node has applied all that c names for a user.

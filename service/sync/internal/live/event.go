@@ -8,6 +8,7 @@ import (
 
 	roompb "hongyan/api/room"
 	"hongyan/matrix"
+	"hongyan/matrix/canonicaljson"
 	"hongyan/matrix/event"
 )
 
@@ -87,6 +88,38 @@ func (e *Event) IsMember() bool { return e.IsState && e.Type == event.TypeMember
 // size is about what the event occupies, in bytes.
 func (e *Event) size() int64 {
 	return int64(len(e.JSON)+len(e.PrevContent)+len(e.RedactedBecause)+len(e.ID)+len(e.Sender)+len(e.StateKey)+len(e.Txn)) + 300
+}
+
+// after returns the event as a redaction leaves it: the event itself if it neither is what is redacted nor quotes it.
+func (e *Event) after(because *Event) (*Event, error) {
+	switch {
+	case e.ID == because.Redacts && e.RedactedBecause == nil:
+		return e.redacted(because)
+	case e.ReplacesState == because.Redacts && e.PrevContent != nil:
+		return e.withoutPrevContent()
+	case e.RedactedBecause != nil && gjson.GetBytes(e.RedactedBecause, "event_id").Str == string(because.Redacts):
+		pruned, err := event.Redact(e.Version, e.RedactedBecause)
+		if err != nil {
+			return nil, fmt.Errorf("redact why event %s was redacted: %w", e.ID, err)
+		}
+		c := *e
+		c.RedactedBecause = pruned
+		return &c, nil
+	}
+	return e, nil
+}
+
+// withoutPrevContent returns the event with as much of the content that it replaced as a redaction leaves.
+func (e *Event) withoutPrevContent() (*Event, error) {
+	replaced := append(append([]byte(`{"content":`), e.PrevContent...), `,"type":`...)
+	replaced = append(canonicaljson.AppendString(replaced, e.Type), '}')
+	pruned, err := event.Redact(e.Version, replaced)
+	if err != nil {
+		return nil, fmt.Errorf("redact what event %s replaced: %w", e.ID, err)
+	}
+	c := *e
+	c.PrevContent = []byte(gjson.GetBytes(pruned, "content").Raw)
+	return &c, nil
 }
 
 // redacted returns the event as a redaction leaves it.

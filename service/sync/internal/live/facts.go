@@ -13,9 +13,11 @@ type Facts struct {
 	// newestState is the sequence number of the newest state event applied: what was read from the room's owner as of
 	// an earlier one is outdated.
 	newestState int64
-	state       map[StateKey]*Event
-	counts      Counts
-	countsKnown bool
+	// newestRedaction is that of the newest redaction applied: what was read as of an earlier one may not be pruned.
+	newestRedaction int64
+	state           map[StateKey]*Event
+	counts          Counts
+	countsKnown     bool
 }
 
 // StateKey names a piece of state.
@@ -60,7 +62,7 @@ func (f *Facts) Known(keys []StateKey, state []*Event) (Counts, bool) {
 func (f *Facts) PutState(seq int64, state map[StateKey]*Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if seq < f.newestState {
+	if seq < f.newestState || seq < f.newestRedaction {
 		return
 	}
 	if f.state == nil || len(f.state)+len(state) > maxFacts {
@@ -108,6 +110,25 @@ func (f *Facts) apply(e *Event) {
 	case e.StateKey == "" && (e.Type == event.TypeName || e.Type == event.TypeCanonicalAlias):
 		f.countsKnown = false
 	}
+}
+
+// redact prunes what a redaction names.
+func (f *Facts) redact(because *Event) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.newestRedaction = max(f.newestRedaction, because.Seq)
+	for key, e := range f.state {
+		if e == nil {
+			continue
+		}
+		pruned, err := e.after(because)
+		if err != nil {
+			delete(f.state, key) // unknown is better than what must not be shown
+			return err
+		}
+		f.state[key] = pruned
+	}
+	return nil
 }
 
 // delta is by how much an event changes the number of members of a kind.

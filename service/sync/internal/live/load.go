@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/zeromicro/go-zero/core/logx"
 
@@ -115,11 +116,12 @@ func (n *Node) tryLoad(ctx context.Context, u *User) error {
 	}
 	seen := make([]int64, len(n.shards))
 	copy(seen, rooms.Heads)
+	heads := slices.Clone(seen)
 	for _, row := range rooms.Rooms {
 		if int(row.Shard) >= len(n.shards) {
 			return fmt.Errorf("room %s is in shard %d of %d", row.RoomId, row.Shard, len(n.shards))
 		}
-		n.mergeRoom(u, row)
+		n.mergeRoom(u, row, heads[row.Shard])
 		seen[row.Shard] = max(seen[row.Shard], row.Position, row.HeadPosition)
 	}
 	u.mu.Lock()
@@ -146,8 +148,8 @@ func (n *Node) mergeEntries(u *User, records []eventlog.Record, floor int64) {
 	}
 }
 
-// mergeRoom takes over what the database says of one room of the user.
-func (n *Node) mergeRoom(u *User, row *roompb.UserRoom) {
+// mergeRoom takes over what the database says of one room of the user, which tells of everything up to the shard's head.
+func (n *Node) mergeRoom(u *User, row *roompb.UserRoom, head int64) {
 	s := &n.shards[row.Shard]
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -169,7 +171,7 @@ func (n *Node) mergeRoom(u *User, row *roompb.UserRoom) {
 			n.join(s, m)
 		}
 		changed = max(changed, row.HeadPosition, row.ReceiptPosition,
-			s.recent.after(row.RoomId, row.HeadPosition, s.applied.Load()))
+			s.recent.after(row.RoomId, max(row.HeadPosition, head), s.applied.Load()))
 	}
 	u.touch(m, changed)
 }
@@ -178,7 +180,7 @@ func (n *Node) mergeRoom(u *User, row *roompb.UserRoom) {
 func (n *Node) join(s *shard, m *Member) {
 	room := s.rooms[m.RoomID]
 	if room == nil {
-		room = s.newRoom(m.RoomID, m.Shard, s.applied.Load())
+		room = n.newRoom(s, m.RoomID, m.Shard, s.applied.Load())
 	}
 	room.add(m)
 }

@@ -45,6 +45,8 @@ type State struct {
 type Change struct {
 	*Member
 	State
+	// Newest is the newest position at which the room has something for the user.
+	Newest int64
 	// Room is nil unless the user is joined.
 	Room *Room
 }

@@ -30,6 +30,7 @@ type world struct {
 	applied []int64
 	now     time.Time
 	entries map[string][]eventlog.Record
+	states  map[string]string // room, type and state key → id of the newest state event
 }
 
 const shards = 4
@@ -39,6 +40,7 @@ func newWorld(t testing.TB, cfg live.Config) *world {
 		t: t, records: make([][]eventlog.Record, shards), seqs: map[string]int64{}, applied: make([]int64, shards),
 		members: map[string]map[string]eventlog.Record{}, status: map[string]map[string]string{},
 		now: time.UnixMilli(1_000_000), entries: map[string][]eventlog.Record{},
+		states: map[string]string{},
 	}
 	var err error
 	w.node, err = live.New(cfg, live.Deps{
@@ -111,14 +113,19 @@ func (w *world) append(room, sender, eventType string, stateKey *string, content
 		state = fmt.Sprintf(`"state_key":%q,`, *stateKey)
 	}
 	meta := &roompb.EventMeta{RoomVersion: "11"}
+	id := fmt.Sprintf("$%s-%d", room[1:], w.seqs[room])
 	if before != "" {
 		meta.PrevContent = []byte(before)
+	}
+	if stateKey != nil {
+		key := room + " " + eventType + " " + *stateKey
+		meta.ReplacesState, w.states[key] = w.states[key], id
 	}
 	body, err := proto.Marshal(meta)
 	require.NoError(w.t, err)
 	r := eventlog.Record{
 		Shard: shard, Position: int64(len(w.records[shard])) + 1, Name: room, Seq: w.seqs[room],
-		Kind: eventlog.Kind(roompb.EntryKind_ENTRY_KIND_EVENT), Ref: fmt.Sprintf("$%s-%d", room[1:], w.seqs[room]), Body: body,
+		Kind: eventlog.Kind(roompb.EntryKind_ENTRY_KIND_EVENT), Ref: id, Body: body,
 		Doc: fmt.Appendf(nil, `{"content":%s,"origin_server_ts":%d,"room_id":%q,"sender":%q,%s"type":%q}`,
 			content, w.seqs[room], room, sender, state, eventType),
 	}

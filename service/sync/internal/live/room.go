@@ -28,8 +28,10 @@ type Room struct {
 	touched int64
 
 	typing typing
-	// typingAt is when the list of who types last changed, a stamp of the node's clock.
+	// typingAt is when the list of who types last changed, a stamp of the node's clock; bornAt is when the room came into
+	// memory: nothing is known of who typed before.
 	typingAt atomic.Int64
+	bornAt   int64
 
 	// Facts are what the room's readers asked for once and the log keeps current.
 	Facts Facts
@@ -111,23 +113,23 @@ func (r *Room) trim(keep int) int64 {
 	return before - r.bytes
 }
 
-// redact prunes the event that a redaction names where the ring has it; readers that hold the old one may show it once
-// more, together with the redaction. It returns by how many bytes the ring grew.
-func (r *Room) redact(because *Event) (int64, error) {
-	for i := len(r.events) - 1; i >= 0; i-- {
-		if r.events[i].ID != because.Redacts {
-			continue
-		}
-		pruned, err := r.events[i].redacted(because)
+// redact prunes what a redaction names wherever memory has it: the event in the ring and among the facts, and what
+// other events quote of it. Readers that hold the old ones may show them once more, together with the redaction. It
+// returns by how many bytes the ring grew.
+func (r *Room) redact(because *Event) (grown int64, err error) {
+	for i, e := range r.events {
+		pruned, err := e.after(because)
 		if err != nil {
-			return 0, err
+			return grown, err
 		}
-		grown := pruned.size() - r.events[i].size()
-		r.events[i] = pruned
-		r.bytes += grown
-		return grown, nil
+		if pruned != e {
+			by := pruned.size() - e.size()
+			r.events[i] = pruned
+			r.bytes += by
+			grown += by
+		}
 	}
-	return 0, nil
+	return grown, r.Facts.redact(because)
 }
 
 // putReceipt replaces the user's receipt of the same type and thread.

@@ -29,7 +29,8 @@ func (n *Node) SetTyping(roomID string, shardIndex int, userID string, until tim
 	case before:
 		delete(room.typing.until, userID)
 	}
-	if before != now {
+	// That somebody has stopped is told in any case: readers may know of it from an instance that is no more.
+	if before != now || !now {
 		n.typingChanged(room)
 	}
 }
@@ -74,10 +75,16 @@ func (n *Node) typingChanged(room *Room) {
 	}
 }
 
-// Typing returns who types in a room, and the stamp of the list's last change.
-func (n *Node) Typing(room *Room) (users []string, changed int64) {
+// TypingChanged tells whether the list of who types may be another than a reader was told: it has changed since, or the
+// room was not in memory then.
+func (r *Room) TypingChanged(since *Cut) bool {
+	return r.typingAt.Load() > since.Clock || since.Typing != 0 && r.bornAt > since.Clock
+}
+
+// Typing returns who types in a room.
+func (n *Node) Typing(room *Room) (users []string) {
 	if room.typingAt.Load() == 0 {
-		return nil, 0
+		return nil
 	}
 	s := &n.shards[room.Shard]
 	s.mu.RLock()
@@ -85,5 +92,16 @@ func (n *Node) Typing(room *Room) (users []string, changed int64) {
 	for user := range room.typing.until {
 		users = append(users, user)
 	}
-	return users, room.typingAt.Load()
+	return users
+}
+
+// IsTyping tells whether anybody types in a room.
+func (n *Node) IsTyping(room *Room) bool {
+	if room.typingAt.Load() == 0 {
+		return false
+	}
+	s := &n.shards[room.Shard]
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(room.typing.until) > 0
 }

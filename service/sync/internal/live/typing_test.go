@@ -20,10 +20,10 @@ func TestTypingEndsByItself(t *testing.T) {
 	w.node.Cut(u, &before)
 	w.node.SetTyping("!a", shard, "@bob", w.clock().Add(10*time.Second))
 	w.node.Cut(u, &after)
-	users, at := w.node.Typing(change.Room)
-	require.Equal(t, []string{"@bob"}, users)
-	require.Greater(t, at, before.Clock, "who has read before the change sees it")
-	require.LessOrEqual(t, at, after.Clock, "who reads after it does not see it twice")
+	require.Equal(t, []string{"@bob"}, w.node.Typing(change.Room))
+	require.True(t, w.node.IsTyping(change.Room))
+	require.True(t, change.Room.TypingChanged(&before), "who has read before the change sees it")
+	require.False(t, change.Room.TypingChanged(&after), "who reads after it does not see it twice")
 	changes, _, ok := u.Changed(nil, &before, &after, 0)
 	require.True(t, ok)
 	require.Len(t, changes, 1)
@@ -31,11 +31,35 @@ func TestTypingEndsByItself(t *testing.T) {
 	require.Empty(t, changes)
 
 	w.node.ExpireTyping()
-	_, same := w.node.Typing(change.Room)
-	require.Equal(t, at, same, "not yet")
+	require.False(t, change.Room.TypingChanged(&after), "not yet")
 	w.pass(11 * time.Second)
 	w.node.ExpireTyping()
-	users, at = w.node.Typing(change.Room)
-	require.Empty(t, users)
-	require.Greater(t, at, after.Clock)
+	require.Empty(t, w.node.Typing(change.Room))
+	require.False(t, w.node.IsTyping(change.Room))
+	require.True(t, change.Room.TypingChanged(&after))
+}
+
+func TestWhoComesFromElsewhereIsToldThatNobodyTypes(t *testing.T) {
+	w := newWorld(t, live.Default())
+	w.member("!a", "@alice", "join")
+	w.start()
+	elsewhere := live.Cut{Rooms: make([]int64, shards), Clock: w.clock().UnixMilli() - 1}
+	shard := eventlog.ShardOf("!a", shards)
+	elsewhere.Rooms[shard] = 1
+	u := w.attach("@alice")
+	var cut live.Cut
+	w.node.Cut(u, &cut)
+	changes, _, _ := u.Changed(nil, &elsewhere, &cut, 0)
+	require.Empty(t, changes, "she was told of nobody who types")
+	elsewhere.Typing = elsewhere.Clock
+	changes, _, _ = u.Changed(nil, &elsewhere, &cut, 0)
+	require.Len(t, changes, 1)
+	require.EqualValues(t, 1, changes[0].Newest, "no log has anything new")
+	cut.Typing = elsewhere.Typing
+	changes, _, _ = u.Changed(nil, &cut, &cut, 0)
+	require.Empty(t, changes, "it is told once")
+
+	w.node.SetTyping("!a", shard, "@bob", w.clock())
+	change, _ := u.Room("!a")
+	require.True(t, change.Room.TypingChanged(&cut), "an explicit end is told although the beginning was not seen here")
 }

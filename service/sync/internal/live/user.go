@@ -80,7 +80,7 @@ func (u *User) Changed(dst []Change, since, cut *Cut, tick uint64) (changes []Ch
 			next = min(next, m.tick-1)
 		}
 		if m.isNewer(since) {
-			dst = append(dst, Change{Member: m, State: m.state, Room: m.room})
+			dst = append(dst, Change{Member: m, State: m.state, Newest: m.changed, Room: m.room})
 		}
 	}
 	return dst, next, true
@@ -99,14 +99,14 @@ func (u *User) All(dst []Change, cut *Cut) (changes []Change, next uint64, ok bo
 		if m.isNewer(cut) {
 			next = min(next, m.tick-1)
 		}
-		dst = append(dst, Change{Member: m, State: m.state, Room: m.room})
+		dst = append(dst, Change{Member: m, State: m.state, Newest: m.changed, Room: m.room})
 	}
 	return dst, next, true
 }
 
 // isNewer tells whether a room has something after a cut. The user's lock is held.
 func (m *Member) isNewer(cut *Cut) bool {
-	return m.changed > cut.Rooms[m.Shard] || m.room != nil && m.room.typingAt.Load() > cut.Clock
+	return m.changed > cut.Rooms[m.Shard] || m.room != nil && m.room.TypingChanged(cut)
 }
 
 // Room returns the user's relation to one room; false if there is none.
@@ -117,7 +117,7 @@ func (u *User) Room(roomID string) (Change, bool) {
 	if m == nil {
 		return Change{}, false
 	}
-	return Change{Member: m, State: m.state, Room: m.room}, true
+	return Change{Member: m, State: m.state, Newest: m.changed, Room: m.room}, true
 }
 
 // Waiter is told when the user has something new.
