@@ -9,11 +9,17 @@ import (
 )
 
 // logAccess writes one line for a request: at level debug, and at info where the server was at fault. It holds neither
-// the token nor the body.
+// the token nor the body, and who is signed in and from where as far as that is known.
 func logAccess(q *request, method string, path func() string, status int, took time.Duration) {
 	line := func() any {
-		return fmt.Sprintf("%s %s %d %dms user=%q address=%s request_id=%s",
-			method, path(), status, took.Milliseconds(), q.user(), q.address, q.id)
+		text := fmt.Sprintf("%s %s %d %dms request_id=%s", method, path(), status, took.Milliseconds(), q.id)
+		if q.address.IsValid() {
+			text += " address=" + q.address.String()
+		}
+		if user := q.user(); user != "" {
+			text += fmt.Sprintf(" user=%q", user)
+		}
+		return text
 	}
 	if status >= http.StatusInternalServerError {
 		logx.Info(line())

@@ -32,6 +32,30 @@ func TestATokenIsKnownForTwoSecondsFromTheStartOfItsLookUp(t *testing.T) {
 	require.Equal(t, 2, e.identity.count())
 }
 
+// TestASlowLookUpIsMadeAgain holds the two seconds for those who waited, too: what was true when the look-up began may
+// not be when it comes back.
+func TestASlowLookUpIsMadeAgain(t *testing.T) {
+	for _, cacheFor := range []time.Duration{0, 2 * time.Second} {
+		e := newEdge(t, edgeOptions{config: func(c *gateway.Config) { c.Auth.CacheFor = cacheFor }})
+		e.identity.hold(func() { // it has read that the token is good, which ends at once
+			e.identity.set("tok-alice", nil)
+			e.clock.add(2 * time.Second)
+			e.identity.hold(nil)
+		})
+		require.Equal(t, "M_UNKNOWN_TOKEN", e.get(whoami, token("tok-alice")).code(), "cache_for %s", cacheFor)
+		require.Equal(t, 2, e.identity.count())
+		require.Zero(t, e.requests())
+
+		e.identity.hold(func() { e.clock.add(1999 * time.Millisecond) })
+		require.Equal(t, 200, e.get(whoami, token("tok-bob")).status, "in time")
+		require.Equal(t, 3, e.identity.count())
+
+		e.identity.hold(func() { e.clock.add(2 * time.Second) })
+		require.Equal(t, 503, e.get(whoami, token("tok-alice2")).status, "not for ever")
+		require.Equal(t, 11, e.identity.count())
+	}
+}
+
 func TestATokenIsNotKnownLongerThanItLives(t *testing.T) {
 	e := newEdge(t, edgeOptions{})
 	e.identity.set("short", &identitypb.AuthenticateResponse{
@@ -157,6 +181,18 @@ func TestManyForgets(t *testing.T) {
 	}
 	require.Equal(t, 401, e.get(whoami, token("tok-alice")).status)
 	require.Equal(t, 200, e.get(whoami, token("tok-bob")).status)
+}
+
+func TestForgottenDevicesAreNotRememberedForEver(t *testing.T) {
+	e := newEdge(t, edgeOptions{})
+	for i := range 20_000 {
+		e.forgetTokens("@alice:x", fmt.Sprint("D", i))
+	}
+	require.LessOrEqual(t, e.service.Remembered(), 4096)
+	require.Equal(t, 200, e.get(whoami, token("tok-alice")).status)
+	e.identity.set("tok-alice", nil)
+	e.forgetTokens("@alice:x", "A1")
+	require.Equal(t, 401, e.get(whoami, token("tok-alice")).status)
 }
 
 func TestTheCacheIsBounded(t *testing.T) {

@@ -3,9 +3,12 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"net/mail"
 	"net/netip"
+	"net/url"
 	"time"
 
+	"hongyan/matrix"
 	"hongyan/platform/httpx"
 )
 
@@ -40,7 +43,7 @@ type AuthConfig struct {
 	CacheFor time.Duration `yaml:"cache_for"`
 	// CacheEntries is how many tokens are known at once.
 	CacheEntries int `yaml:"cache_entries"`
-	// Timeout is how long a look-up may take.
+	// Timeout is how long a look-up may take; at most 2 s, after which its answer would not count.
 	Timeout time.Duration `yaml:"timeout"`
 	// MaxPolls is how many long polls one account may park.
 	MaxPolls int `yaml:"max_polls"`
@@ -81,7 +84,7 @@ const maxCacheFor = 2 * time.Second
 func Default() Config {
 	return Config{
 		TrustedProxies: []string{"127.0.0.0/8", "::1/128"},
-		Auth:           AuthConfig{CacheFor: maxCacheFor, CacheEntries: 65536, Timeout: 5 * time.Second, MaxPolls: 256},
+		Auth:           AuthConfig{CacheFor: maxCacheFor, CacheEntries: 65536, Timeout: maxCacheFor, MaxPolls: 256},
 		Limits: LimitsConfig{
 			Account: RatesConfig{
 				Default:  Rate{PerSecond: 100, Burst: 1000},
@@ -108,8 +111,14 @@ func (c Config) Validate() error {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return errors.New("tls_cert and tls_key: want both or none")
 	}
+	if err := checkURL(c.PublicURL); err != nil {
+		return fmt.Errorf("public_url %q: %w", c.PublicURL, err)
+	}
 	if _, err := parsePrefixes(c.TrustedProxies); err != nil {
 		return err
+	}
+	if err := c.Support.validate(); err != nil {
+		return fmt.Errorf("support: %w", err)
 	}
 	if err := c.Auth.validate(); err != nil {
 		return fmt.Errorf("auth: %w", err)
@@ -120,14 +129,40 @@ func (c Config) Validate() error {
 	return nil
 }
 
+// checkURL refuses what clients could not open; nothing is right.
+func checkURL(text string) error {
+	u, err := url.Parse(text)
+	if text == "" || (err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" && u.RawQuery == "" && u.Fragment == "") {
+		return nil
+	}
+	return errors.New("want a URL such as https://chat.example.org")
+}
+
+func (c SupportConfig) validate() error {
+	if c.MatrixID != "" {
+		if _, err := matrix.ParseUserID(c.MatrixID); err != nil {
+			return fmt.Errorf("matrix_id %q: want a user id such as @admin:chat.example.org", c.MatrixID)
+		}
+	}
+	if c.Email != "" {
+		if address, err := mail.ParseAddress(c.Email); err != nil || address.Address != c.Email {
+			return fmt.Errorf("email %q: want an address such as admin@example.org", c.Email)
+		}
+	}
+	if page, err := url.Parse(c.Page); c.Page != "" && (err != nil || page.Scheme == "" || page.Opaque+page.Host == "") {
+		return fmt.Errorf("page %q: want a URL such as https://example.org/help", c.Page)
+	}
+	return nil
+}
+
 func (c AuthConfig) validate() error {
 	switch {
 	case c.CacheFor < 0 || c.CacheFor > maxCacheFor:
 		return fmt.Errorf("cache_for %s: want 0 to %s, which the other services count on", c.CacheFor, maxCacheFor)
 	case c.CacheEntries < 1:
 		return fmt.Errorf("cache_entries %d: want at least 1", c.CacheEntries)
-	case c.Timeout <= 0:
-		return fmt.Errorf("timeout %s: want more than 0", c.Timeout)
+	case c.Timeout <= 0 || c.Timeout > maxCacheFor:
+		return fmt.Errorf("timeout %s: want more than 0 and at most %s, after which the answer would not count", c.Timeout, maxCacheFor)
 	case c.MaxPolls < 1:
 		return fmt.Errorf("max_polls %d: want at least 1", c.MaxPolls)
 	}

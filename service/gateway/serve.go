@@ -74,6 +74,7 @@ func (s *Service) finish(w *edgeWriter, r *http.Request, q *request, err error) 
 //
 //go:noinline
 func (s *Service) admit(w *edgeWriter, r *http.Request, q *request) error {
+	q.address = clientAddress(r, s.trusted)
 	match, err := s.routes.matcher.Match(r.Method, r.URL.EscapedPath())
 	if err != nil {
 		if match.Allow != "" {
@@ -85,7 +86,6 @@ func (s *Service) admit(w *edgeWriter, r *http.Request, q *request) error {
 		return matrix.NewError(matrix.CodeUnrecognized, "Unrecognized request: this server does not have it yet.")
 	}
 	q.endpoint, q.params = match.Value, match.Params
-	q.address = clientAddress(r, s.trusted)
 	if q.endpoint.route.Auth != httpx.AuthNone {
 		q.token = accessToken(r)
 		if err := s.authenticate(r.Context(), q); err != nil {

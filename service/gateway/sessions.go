@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"maps"
 	"net/netip"
 	"sync"
 	"time"
@@ -19,7 +20,8 @@ const maxTokenLength = 1024
 // everything that was looked up before it invalid.
 const maxForgets = 4096
 
-// maxRelookups bounds how often a request looks its token up again because of forgets in the middle.
+// maxRelookups bounds how often a request looks its token up again: because of forgets in the middle, or because an
+// answer came too late to count.
 const maxRelookups = 8
 
 // lookup asks identity whose token it is. address is the client's, for the list of devices.
@@ -33,9 +35,9 @@ type session struct {
 	*identitypb.AuthenticateResponse
 	// started counts the forgets before the look-up began.
 	started uint64
-	// until is when it must not be used any more.
-	until time.Time
-	hash  tokenHash
+	// began is when the look-up began, until when its result must not be used for further requests.
+	began, until time.Time
+	hash         tokenHash
 }
 
 // flight is a look-up that is under way. session and err may be read when done is closed.
@@ -120,11 +122,11 @@ func (s *sessions) get(ctx context.Context, token string, address netip.Addr, ma
 		if fl.err != nil {
 			return nil, fl.err
 		}
-		if s.valid(fl.session) {
+		if s.fresh(fl.session) {
 			return fl.session, nil
 		}
 	}
-	return nil, matrix.Unavailable(errors.New("the token was forgotten during every look-up"))
+	return nil, matrix.Unavailable(errors.New("the token was forgotten during every look-up, or each took too long"))
 }
 
 // begin returns what is known of a token, or the look-up to wait for, or one that the caller leads.
@@ -147,7 +149,7 @@ func (s *sessions) begin(hash tokenHash, mayLook func() error) (known *session, 
 	until := now.Add(s.ttl)
 	fl = &flight{
 		done: make(chan struct{}), until: until,
-		session: &session{started: s.count, until: until, hash: hash},
+		session: &session{started: s.count, began: now, until: until, hash: hash},
 	}
 	s.flights[hash] = fl
 	return nil, fl, true, nil
@@ -205,17 +207,19 @@ func minTime(a, b time.Time) time.Time {
 	return a
 }
 
-// valid tells whether no forget since the look-up began concerns the session.
-func (s *sessions) valid(e *session) bool {
+// fresh tells whether those who waited for a look-up may go by its result: no forget since it began concerns it, and it
+// began less than two seconds ago. That is not until: where nothing is cached, the result still serves who waited.
+func (s *sessions) fresh(e *session) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.validLocked(e)
+	return s.validLocked(e) && s.now().Sub(e.began) < maxCacheFor
 }
 
 func (s *sessions) usableLocked(e *session) bool {
 	return s.validLocked(e) && s.now().Before(e.until)
 }
 
+// validLocked tells whether no forget since the look-up began concerns the session.
 func (s *sessions) validLocked(e *session) bool {
 	if e.started < s.floor {
 		return false
@@ -277,11 +281,8 @@ func (s *sessions) dropMarksLocked(n int) {
 		if f == nil {
 			continue
 		}
-		newest := f.all
-		for _, number := range f.devices {
-			newest = max(newest, number)
-		}
-		if newest <= s.floor {
+		maps.DeleteFunc(f.devices, func(_ string, number uint64) bool { return number <= s.floor })
+		if f.all <= s.floor && len(f.devices) == 0 {
 			delete(s.forgot, m.user)
 		}
 	}
