@@ -46,7 +46,7 @@ func (g adminServer) SetPassword(ctx context.Context, req *identitypb.SetPasswor
 	if err := g.s.checkPassword(req.GetPassword()); err != nil {
 		return nil, apiError(err)
 	}
-	return &identitypb.SetPasswordResponse{}, apiError(g.s.setPassword(ctx, id, req.GetPassword(), req.GetLogoutDevices(), ""))
+	return &identitypb.SetPasswordResponse{}, apiError(g.s.setPassword(ctx, id, req.GetPassword(), req.GetLogoutDevices()))
 }
 
 // ListUsers implements identitypb.AdminServer.
@@ -71,7 +71,7 @@ func (g adminServer) Deactivate(ctx context.Context, req *identitypb.DeactivateR
 	if err != nil {
 		return nil, apiError(err)
 	}
-	return &identitypb.DeactivateResponse{}, apiError(g.s.deactivate(ctx, id, req.GetErase()))
+	return &identitypb.DeactivateResponse{}, apiError(g.s.change(ctx, id, g.s.deactivation(req.GetErase())))
 }
 
 // SetStatus implements identitypb.AdminServer. The account's tokens stay what they are; gateways ask anew what they

@@ -36,13 +36,17 @@ type authRequest struct {
 	body   authBody
 	// flows are the sequences of stages, one of which must be passed.
 	flows [][]string
+	// from is where the request comes from.
+	from origin
 }
 
 // authPassed is what was found out on the way.
 type authPassed struct {
 	// userID is who passed: the caller, or the user whom the password stage named.
 	userID string
-	stages []store.Stage
+	// passwordVersion is the version of the password that was proven.
+	passwordVersion int64
+	stages          []store.Stage
 }
 
 // value is what was proven in a stage, or empty.
@@ -92,10 +96,42 @@ func (s *Service) requireAuth(ctx context.Context, req authRequest) (authPassed,
 		}
 	}
 	passed := authPassed{userID: req.userID, stages: session.Completed}
-	if user := passed.value(stagePassword); user != "" {
-		passed.userID = user
+	for _, x := range passed.stages {
+		if x.Type == stagePassword {
+			passed.userID, passed.passwordVersion = x.Value, x.PasswordVersion
+		}
 	}
 	return passed, nil
+}
+
+// checkAuth is requireAuth for what another service will do at once.
+func (s *Service) checkAuth(ctx context.Context, req authRequest) error {
+	passed, err := s.requireAuth(ctx, req)
+	if err != nil {
+		return err
+	}
+	return s.changeProven(ctx, req, passed, func(context.Context, store.Account) (*change, error) { return nil, nil })
+}
+
+// errStaleProof says that the password that was proven is no longer the account's.
+var errStaleProof = errors.New("the password was changed meanwhile")
+
+// changeProven is change for who has passed the password stage: of the password that the account has when the change is
+// committed. Where that is another one by then, the answer asks for authentication anew.
+func (s *Service) changeProven(
+	ctx context.Context, req authRequest, passed authPassed, decide func(context.Context, store.Account) (*change, error),
+) error {
+	err := s.change(ctx, passed.userID, func(ctx context.Context, account store.Account) (*change, error) {
+		if account.PasswordVersion != passed.passwordVersion {
+			return nil, errStaleProof
+		}
+		return decide(ctx, account)
+	})
+	if errors.Is(err, errStaleProof) {
+		fresh := &authSession{AuthSession: store.AuthSession{UserID: req.userID, Action: req.action}}
+		return s.challenge(ctx, req, fresh, errCredentials())
+	}
+	return err
 }
 
 func errSession() *matrix.Error {

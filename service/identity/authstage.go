@@ -60,12 +60,12 @@ func (s *Service) passPassword(ctx context.Context, req authRequest) (store.Stag
 	if req.userID != "" && named != req.userID {
 		return store.Stage{}, matrix.NewError(matrix.CodeForbidden, "The credentials are those of another user.")
 	}
-	userID, err := s.authenticatePassword(ctx, req.body.auth.credentials)
+	account, err := s.authenticatePassword(ctx, req.body.auth.credentials, req.from)
 	var wrong *matrix.Error
 	if errors.As(err, &wrong) && wrong.Code == matrix.CodeForbidden {
 		return store.Stage{}, &stageError{wrong}
 	}
-	return store.Stage{Type: stagePassword, Value: userID}, err
+	return store.Stage{Type: stagePassword, Value: account.UserID, PasswordVersion: account.PasswordVersion}, err
 }
 
 func (s *Service) passToken(ctx context.Context, req authRequest) (store.Stage, error) {

@@ -39,6 +39,8 @@ type Config struct {
 	Tokens             TokenConfig    `yaml:"tokens"`
 	Auth               AuthConfig     `yaml:"auth_sessions"`
 	LoginFailures      FailureConfig  `yaml:"login_failures"`
+	// MaxDevices is how many devices a user may have; a log-in beyond that ends the one that was not seen for longest.
+	MaxDevices int `yaml:"max_devices"`
 	// ForgetTimeout is how long gateways may know of a token that has ended.
 	ForgetTimeout time.Duration `yaml:"forget_timeout"`
 	// SeenInterval is how often it is stored when devices were last seen.
@@ -92,12 +94,18 @@ type AuthConfig struct {
 	MaxPerUser int `yaml:"max_per_user"`
 }
 
-// FailureConfig bounds failed password checks of one account. What comes from one address is the gateway's to bound.
+// FailureConfig bounds failed password checks of one account. What comes from one address for all accounts is the
+// gateway's to bound.
 type FailureConfig struct {
-	// Burst is how many may follow each other; 0 lifts the limit.
+	// Burst is how many may follow each other from one address, and from one session that has to prove its password;
+	// 0 lifts the limit.
 	Burst int `yaml:"burst"`
 	// Interval is after what time one more is possible.
 	Interval time.Duration `yaml:"interval"`
+	// AccountBurst and AccountInterval are the same for all addresses together, but those where devices of the account
+	// were seen last. An AccountBurst of 0 lifts the limit.
+	AccountBurst    int           `yaml:"account_burst"`
+	AccountInterval time.Duration `yaml:"account_interval"`
 }
 
 // Default returns the configuration of a server for which nothing was configured. Registration is closed.
@@ -109,9 +117,12 @@ func Default() Config {
 		Passwords: PasswordConfig{
 			Params: password.Params{MemoryKiB: 19 << 10, Iterations: 2, Parallelism: 1}, Queue: 256, MinLength: 1,
 		},
-		Tokens:        TokenConfig{Refreshable: 5 * time.Minute, Login: 2 * time.Minute},
-		Auth:          AuthConfig{Lifetime: 30 * time.Minute, Max: 50_000, MaxPerUser: 16},
-		LoginFailures: FailureConfig{Burst: 10, Interval: 10 * time.Second},
+		Tokens: TokenConfig{Refreshable: 5 * time.Minute, Login: 2 * time.Minute},
+		Auth:   AuthConfig{Lifetime: 30 * time.Minute, Max: 50_000, MaxPerUser: 16},
+		LoginFailures: FailureConfig{
+			Burst: 10, Interval: 10 * time.Second, AccountBurst: 100, AccountInterval: 2 * time.Second,
+		},
+		MaxDevices:    500,
 		ForgetTimeout: 2 * time.Second,
 		SeenInterval:  2 * time.Minute,
 	}
@@ -148,7 +159,10 @@ func (c Config) Validate() error {
 	check(c.Tokens.Access >= 0 && c.Tokens.Refreshable >= 0 && c.Tokens.Refresh >= 0, "tokens: lifetimes must not be negative")
 	check(c.Tokens.Login > 0, "tokens: login must be positive")
 	check(c.Auth.Lifetime > 0 && c.Auth.Max > 0 && c.Auth.MaxPerUser > 0, "auth_sessions: all values must be positive")
-	check(c.LoginFailures.Burst <= 0 || c.LoginFailures.Interval > 0, "login_failures: interval must be positive")
+	f := c.LoginFailures
+	check(f.Burst <= 0 || f.Interval > 0, "login_failures: interval must be positive")
+	check(f.AccountBurst <= 0 || f.AccountInterval > 0, "login_failures: account_interval must be positive")
+	check(c.MaxDevices > 0, "max_devices must be positive")
 	check(c.ForgetTimeout > 0 && c.SeenInterval > 0, "forget_timeout and seen_interval must be positive")
 	return errors.Join(errs...)
 }

@@ -20,23 +20,25 @@ func (s *Service) postDeactivate(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	passed, err := s.requireAuth(r.Context(), authRequest{
-		userID: httpx.CallerOf(r).UserID, action: actionDeactivate, body: auth, flows: passwordFlows(),
-	})
+	req := authRequest{
+		userID: httpx.CallerOf(r).UserID, action: actionDeactivate, body: auth, flows: passwordFlows(), from: originOf(r),
+	}
+	passed, err := s.requireAuth(r.Context(), req)
 	if err != nil {
 		return err
 	}
-	if err := s.deactivate(r.Context(), passed.userID, body.Erase); err != nil {
+	if err := s.changeProven(r.Context(), req, passed, s.deactivation(body.Erase)); err != nil {
 		return err
 	}
 	httpx.WriteJSON(w, http.StatusOK, map[string]string{"id_server_unbind_result": "success"})
 	return nil
 }
 
-// deactivate ends an account for good. What it said in rooms and what other services keep for it is theirs to end; they
+// deactivation ends an account for good. What it said in rooms and what other services keep for it is theirs to end; they
 // follow the log.
-func (s *Service) deactivate(ctx context.Context, userID string, erase bool) error {
-	return s.change(ctx, userID, func(ctx context.Context, _ store.Account) (*change, error) {
+func (s *Service) deactivation(erase bool) func(context.Context, store.Account) (*change, error) {
+	return func(ctx context.Context, account store.Account) (*change, error) {
+		userID := account.UserID
 		ids, err := s.devicesIn(ctx, userID, nil)
 		if err != nil {
 			return nil, err
@@ -52,5 +54,5 @@ func (s *Service) deactivate(ctx context.Context, userID string, erase bool) err
 		c.forget = &[]string{}
 		return c, s.tell(c, identitypb.UserEventKind_USER_EVENT_KIND_DEACTIVATED, "",
 			&identitypb.UserEvent{UserId: userID, DeviceIds: ids, Erase: erase})
-	})
+	}
 }

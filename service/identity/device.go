@@ -132,11 +132,12 @@ func (s *Service) postDeleteDevices(w http.ResponseWriter, r *http.Request) erro
 }
 
 func (s *Service) deleteDevices(w http.ResponseWriter, r *http.Request, auth authRequest, ids []string) error {
-	auth.userID, auth.flows = httpx.CallerOf(r).UserID, passwordFlows()
-	if _, err := s.requireAuth(r.Context(), auth); err != nil {
+	auth.userID, auth.flows, auth.from = httpx.CallerOf(r).UserID, passwordFlows(), originOf(r)
+	passed, err := s.requireAuth(r.Context(), auth)
+	if err != nil {
 		return err
 	}
-	if err := s.removeDevices(r.Context(), auth.userID, ids); err != nil {
+	if err := s.changeProven(r.Context(), auth, passed, s.removal(ids)); err != nil {
 		return err
 	}
 	httpx.WriteJSON(w, http.StatusOK, empty{})

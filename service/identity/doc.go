@@ -16,7 +16,7 @@
 //     gateways have confirmed by then that they forgot it, or their 2 s are over. (One that a refresh has replaced ends
 //     within these 2 s of the first use of the new one: nobody waits for that.)
 //   - An account that does not exist costs as much and answers the same as a wrong password.
-//   - What a client can make grow is bounded: auth sessions, login tokens, pairs of tokens a device, profiles; entries of
+//   - What a client can make grow is bounded: auth sessions, login tokens, devices, pairs of tokens a device, profiles; entries of
 //     profiles and devices replace each other in the log.
 //
 // # Choices that the specification leaves open
@@ -24,6 +24,16 @@
 // A new account's display name is its local part, as with the other homeservers (Config.DefaultDisplayName). Access
 // tokens of clients without refresh tokens do not expire; those of others live 5 minutes. Profiles are public. An
 // empty display name or avatar URL removes the field. Custom fields may not hold floats, which no other part of
-// Matrix takes either. A deactivated user's profile stays, unless erasure was asked for. An account may have any
-// number of devices: log-ins are limited, not their result.
+// Matrix takes either. A deactivated user's profile stays, unless erasure was asked for. Where an
+// account has as many devices as Config.MaxDevices, a log-in ends the one that was not seen for longest.
+//
+// The password of a deactivated account is forgotten, so that nobody can prove to be its user any more: a log-in is
+// answered as one with a wrong password, M_FORBIDDEN, which tells strangers nothing. A refresh that is repeated before
+// the new pair of tokens was used answers the same pair.
+//
+// # Guessing passwords
+//
+// Failed checks are counted by account and address (IPv6: /64), and, with a higher limit, by account alone. The latter
+// does not hold for an address at which a device of the account was seen last. User-interactive auth of a session has a
+// counter of its own. So strangers may guess no faster than these limits, and lock nobody out who is at home.
 package identity

@@ -116,8 +116,11 @@ func (s *Service) passFallback(r *http.Request, stage string, session *authSessi
 		user = r.PostForm.Get("user")
 	}
 	text, token := r.PostForm.Get("password"), r.PostForm.Get("token")
+	from := originOf(r)
+	// Only who has the user's token could begin the session.
+	from.signedIn = session.UserID != ""
 	passed, err := s.passStage(r.Context(), authRequest{
-		userID: session.UserID, action: session.Action, flows: flows,
+		userID: session.UserID, action: session.Action, flows: flows, from: from,
 		body: authBody{auth: authData{Type: stage, credentials: credentials{User: &user, Password: &text, Token: &token}}},
 	}, session.Completed)
 	if err != nil {

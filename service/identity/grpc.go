@@ -88,8 +88,9 @@ func (g identityServer) CheckAuth(ctx context.Context, req *identitypb.CheckAuth
 	if err != nil {
 		return nil, apiError(err)
 	}
-	_, err = g.s.requireAuth(ctx, authRequest{
+	err = g.s.checkAuth(ctx, authRequest{
 		userID: req.GetUserId(), action: req.GetMethod() + " " + req.GetPath(), body: body, flows: passwordFlows(),
+		from: origin{signedIn: true},
 	})
 	var c *challenge
 	if !errors.As(err, &c) {

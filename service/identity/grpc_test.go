@@ -186,7 +186,7 @@ func TestAdmin(t *testing.T) {
 		require.NoError(t, err)
 		_, err = g.admin.Deactivate(ctx, &identitypb.DeactivateRequest{Name: "user0"})
 		refusedAs(t, err, 403, matrix.CodeUserDeactivated)
-		g.login("user0", nil).fails(403, matrix.CodeUserDeactivated)
+		g.login("user0", nil).fails(403, matrix.CodeForbidden)
 	})
 }
 

@@ -83,7 +83,7 @@ func (s *Service) postLogin(w http.ResponseWriter, r *http.Request) error {
 	var err error
 	switch *body.Type {
 	case loginPassword:
-		userID, x, err = s.passwordLogin(r.Context(), body)
+		userID, x, err = s.passwordLogin(r.Context(), body, originOf(r))
 	case loginToken:
 		userID, x, err = s.tokenLogin(r.Context(), body)
 	default:
@@ -96,44 +96,52 @@ func (s *Service) postLogin(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (s *Service) passwordLogin(ctx context.Context, body loginBody) (string, session, error) {
-	userID, err := s.authenticatePassword(ctx, body.credentials)
+func (s *Service) passwordLogin(ctx context.Context, body loginBody, from origin) (string, session, error) {
+	proven, err := s.authenticatePassword(ctx, body.credentials, from)
 	if err != nil {
 		return "", session{}, err
 	}
-	x, err := s.signIn(ctx, userID, body.deviceParams, nil)
-	return userID, x, err
+	// The password must still be the account's when the session begins: who changes it ends all sessions of who knew the
+	// old one.
+	x, err := s.signIn(ctx, proven.UserID, body.deviceParams, func(_ context.Context, now store.Account, _ *change) error {
+		if now.PasswordVersion != proven.PasswordVersion {
+			return errCredentials()
+		}
+		return nil
+	})
+	return proven.UserID, x, err
 }
 
-// authenticatePassword returns whose the credentials are. An unknown user is as good as a wrong password.
-func (s *Service) authenticatePassword(ctx context.Context, c credentials) (string, error) {
+// authenticatePassword returns the account whose credentials they are, as it was when they were checked. An unknown
+// user is as good as a wrong password, and so is one who is deactivated: their password is forgotten, so that nobody
+// can prove to be them, and strangers are told nothing (client-server API, POST /login).
+func (s *Service) authenticatePassword(ctx context.Context, c credentials, from origin) (store.Account, error) {
 	userID, err := s.identify(c)
 	if err != nil {
-		return "", err
+		return store.Account{}, err
 	}
 	if c.Password == nil {
-		return "", matrix.NewError(matrix.CodeMissingParam, "password is missing.")
+		return store.Account{}, matrix.NewError(matrix.CodeMissingParam, "password is missing.")
 	}
 	if userID == "" || len(*c.Password) > maxPasswordLength {
-		return "", errCredentials()
+		return store.Account{}, errCredentials()
 	}
-	if err := s.failures.begin(ctx, userID); err != nil {
-		return "", err
+	end, err := s.beginCheck(ctx, userID, from)
+	if err != nil {
+		return store.Account{}, err
 	}
 	account, ok, err := s.checkAccount(ctx, userID, *c.Password)
-	s.failures.end(userID, err == nil && !ok)
+	end(err == nil && !ok)
 	switch {
 	case err != nil:
-		return "", err
-	case account.Deactivated():
-		return "", matrix.NewError(matrix.CodeUserDeactivated, "This account has been deactivated.")
+		return store.Account{}, err
 	case !ok:
-		return "", errCredentials()
+		return store.Account{}, errCredentials()
 	case account.Locked:
-		return "", errLocked()
+		return store.Account{}, errLocked()
 	}
 	s.rehash(ctx, account, *c.Password)
-	return userID, nil
+	return account, nil
 }
 
 // checkAccount reports whether a password is an account's. It does the same work for an account that does not exist.
@@ -154,7 +162,7 @@ func (s *Service) rehash(ctx context.Context, account store.Account, text string
 	phc, err := s.hasher.Hash(ctx, text)
 	if err == nil {
 		err = s.store.Exec(ctx, []eventlog.Statement{
-			store.SwapVersion(account.UserID, account.Version), store.SetPassword(account.UserID, phc),
+			store.SwapVersion(account.UserID, account.Version), store.SetHash(account.UserID, phc),
 		}...)
 	}
 	if err != nil {
@@ -202,6 +210,6 @@ func (s *Service) userID(name string) string {
 	return matrix.NewUserID(name, s.server).String()
 }
 
-func errCredentials() error {
+func errCredentials() *matrix.Error {
 	return matrix.NewError(matrix.CodeForbidden, "Invalid user name or password.")
 }

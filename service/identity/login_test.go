@@ -156,9 +156,14 @@ func TestLoginLimit(t *testing.T) {
 	a := g.login("Alice", nil).fails(429, matrix.CodeLimitExceeded)
 	require.EqualValues(t, 10_000, a.body["retry_after_ms"])
 	require.Equal(t, "10", a.header.Get("Retry-After"))
-	// The same bucket for user-interactive auth.
-	auth := u.passwordAuth()
-	g.post(u.token, v3+"/account/password", obj{"new_password": "x", "auth": auth}).fails(429, matrix.CodeLimitExceeded)
+	// A session has a counter of its own, whoever fails to log in.
+	session, auth := obj{"auth": u.passwordAuth()}, u.passwordAuth()
+	auth["password"] = "wrong"
+	for range 3 {
+		g.post(u.token, getToken, session).ok()
+		g.post(u.token, getToken, obj{"auth": auth}).challenged(matrix.CodeForbidden, "m.login.password")
+	}
+	g.post(u.token, getToken, session).fails(429, matrix.CodeLimitExceeded)
 	for range 3 {
 		g.login("nobody", wrong).fails(403, matrix.CodeForbidden)
 	}

@@ -25,7 +25,7 @@ func (s *Service) tokenLogin(ctx context.Context, body loginBody) (string, sessi
 	if !ok {
 		return "", session{}, errLoginToken()
 	}
-	x, err := s.signIn(ctx, userID, body.deviceParams, func(ctx context.Context, c *change) error {
+	x, err := s.signIn(ctx, userID, body.deviceParams, func(ctx context.Context, _ store.Account, c *change) error {
 		_, ok, err := s.store.LoginTokenUser(ctx, hash, s.nowMs())
 		if err != nil {
 			return err
@@ -46,9 +46,10 @@ func (s *Service) postGetToken(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.requireAuth(r.Context(), authRequest{
-		userID: caller.UserID, action: actionGetToken, body: auth, flows: passwordFlows(),
-	})
+	req := authRequest{
+		userID: caller.UserID, action: actionGetToken, body: auth, flows: passwordFlows(), from: originOf(r),
+	}
+	passed, err := s.requireAuth(r.Context(), req)
 	if err != nil {
 		return err
 	}
@@ -56,7 +57,7 @@ func (s *Service) postGetToken(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	err = s.change(r.Context(), caller.UserID, func(context.Context, store.Account) (*change, error) {
+	err = s.changeProven(r.Context(), req, passed, func(context.Context, store.Account) (*change, error) {
 		c := &change{}
 		c.do(store.InsertLoginToken(caller.UserID, hash, s.nowMs(), s.expiryMs(s.cfg.Tokens.Login), keepLoginTokens)...)
 		return c, nil

@@ -33,14 +33,19 @@ func (s *Service) postLogoutAll(w http.ResponseWriter, r *http.Request) error {
 
 // removeDevices removes those of the devices that a user has, or all where ids is nil, with their tokens.
 func (s *Service) removeDevices(ctx context.Context, userID string, ids []string) error {
-	return s.change(ctx, userID, func(ctx context.Context, _ store.Account) (*change, error) {
+	return s.change(ctx, userID, s.removal(ids))
+}
+
+// removal removes devices as removeDevices does.
+func (s *Service) removal(ids []string) func(context.Context, store.Account) (*change, error) {
+	return func(ctx context.Context, account store.Account) (*change, error) {
 		c := &change{}
-		found, err := s.devicesIn(ctx, userID, ids)
+		found, err := s.devicesIn(ctx, account.UserID, ids)
 		if err != nil || len(found) == 0 {
 			return nil, err
 		}
-		return c, s.dropDevices(c, userID, found)
-	})
+		return c, s.dropDevices(c, account.UserID, found)
+	}
 }
 
 // devicesIn returns the ids of those devices that a user has: of all, where ids is nil.

@@ -28,28 +28,38 @@ func (s *Service) postPassword(w http.ResponseWriter, r *http.Request) error {
 	if err := s.checkPassword(*body.NewPassword); err != nil {
 		return err
 	}
-	passed, err := s.requireAuth(r.Context(), authRequest{
-		userID: caller.UserID, action: actionPassword, body: auth, flows: passwordFlows(),
-	})
+	req := authRequest{
+		userID: caller.UserID, action: actionPassword, body: auth, flows: passwordFlows(), from: originOf(r),
+	}
+	passed, err := s.requireAuth(r.Context(), req)
+	if err != nil {
+		return err
+	}
+	phc, err := s.hash(r.Context(), *body.NewPassword)
 	if err != nil {
 		return err
 	}
 	logout := body.LogoutDevices == nil || *body.LogoutDevices
-	if err := s.setPassword(r.Context(), passed.userID, *body.NewPassword, logout, caller.DeviceID); err != nil {
+	if err := s.changeProven(r.Context(), req, passed, s.passwordChange(phc, logout, caller.DeviceID)); err != nil {
 		return err
 	}
 	httpx.WriteJSON(w, http.StatusOK, empty{})
 	return nil
 }
 
-// setPassword sets a password and, where logout says so, ends all sessions but the one that keeps.
-func (s *Service) setPassword(ctx context.Context, userID, text string, logout bool, keep string) error {
+// setPassword sets a password and, where logout says so, ends all sessions.
+func (s *Service) setPassword(ctx context.Context, userID, text string, logout bool) error {
 	phc, err := s.hash(ctx, text)
 	if err != nil {
 		return err
 	}
-	return s.change(ctx, userID, func(ctx context.Context, _ store.Account) (*change, error) {
-		c := &change{}
+	return s.change(ctx, userID, s.passwordChange(phc, logout, ""))
+}
+
+// passwordChange sets a password's hash and, where logout says so, ends all sessions but that of the device keep.
+func (s *Service) passwordChange(phc string, logout bool, keep string) func(context.Context, store.Account) (*change, error) {
+	return func(ctx context.Context, account store.Account) (*change, error) {
+		c, userID := &change{}, account.UserID
 		// What was begun with the old password ends with it.
 		c.do(store.SetPassword(userID, phc), store.DeleteAuthSessionsOf(userID), store.DeleteLoginTokensOf(userID))
 		if !logout {
@@ -61,5 +71,5 @@ func (s *Service) setPassword(ctx context.Context, userID, text string, logout b
 		}
 		ids = slices.DeleteFunc(ids, func(id string) bool { return id == keep })
 		return c, s.endSessions(c, userID, ids)
-	})
+	}
 }

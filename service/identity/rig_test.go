@@ -3,6 +3,7 @@ package identity_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,14 +56,19 @@ func onSQLite(t testing.TB, configure func(*identity.Config)) *rig {
 // rig is a running identity service behind what a gateway does: authentication by the service itself.
 type rig struct {
 	testing.TB
-	url    string
-	clock  *clock
-	forgot *forgetter
-	db     *sqldb.DB
+	url string
+	// database is the URL of the database.
+	database string
+	clock    *clock
+	rand     *randomness
+	forgot   *forgetter
+	db       *sqldb.DB
 
 	identity identitypb.IdentityClient
 	admin    identitypb.AdminClient
 	log      logpb.LogClient
+	// remote is where clients are, "192.0.2.7" where empty.
+	remote string
 	// service is for tests that need a second one.
 	service *identity.Service
 }
@@ -84,9 +91,9 @@ func newRig(t testing.TB, databaseURL string, configure func(*identity.Config)) 
 	db, err := sqldb.Open(ctx, sqldb.Config{URL: databaseURL})
 	require.NoError(t, err)
 	wakes := memory.New(64)
-	g := &rig{TB: t, clock: &clock{now: time.UnixMilli(1_700_000_000_000)}, forgot: &forgetter{}, db: db}
+	g := &rig{TB: t, database: databaseURL, clock: &clock{now: time.UnixMilli(1_700_000_000_000)}, rand: &randomness{}, forgot: &forgetter{}, db: db}
 	g.service, err = identity.New(ctx, cfg, identity.Deps{
-		DB: db, Bus: wakes, Gateways: g.forgot, ServerName: "hs", Clock: g.clock.Now,
+		DB: db, Bus: wakes, Gateways: g.forgot, ServerName: "hs", Clock: g.clock.Now, Rand: g.rand,
 	})
 	require.NoError(t, err)
 	done := make(chan error, 1)
@@ -111,6 +118,16 @@ func (g *rig) in(t testing.TB) *rig {
 	return &sub
 }
 
+// headerAt tells the rig's gateway where a client is.
+const headerAt = "Test-Remote"
+
+// at returns the rig for clients at another address.
+func (g *rig) at(remote string) *rig {
+	elsewhere := *g
+	elsewhere.remote = remote
+	return &elsewhere
+}
+
 func (g *rig) connect() {
 	public, private := rpc.NewServer("identity", rpc.Options{}), rpc.NewServer("admin", rpc.Options{})
 	g.service.Register(public)
@@ -132,6 +149,9 @@ func (g *rig) gateway(t testing.TB) http.Handler {
 	service := g.service.Handler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller := httpx.Caller{RequestID: "req", RemoteAddr: netip.MustParseAddr("192.0.2.7")}
+		if at := r.Header.Get(headerAt); at != "" {
+			caller.RemoteAddr = netip.MustParseAddr(at)
+		}
 		if m, err := routes.Match(r.Method, r.URL.EscapedPath()); err == nil && m.Value.Auth != httpx.AuthNone {
 			token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 			if token != "" || m.Value.Auth != httpx.AuthOptional {
@@ -181,6 +201,7 @@ func (g *rig) as(token, method, path string, body any) *answer {
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
+	req.Header.Set(headerAt, g.remote)
 	resp, err := http.DefaultTransport.RoundTrip(req)
 	require.NoError(g, err)
 	defer func() { _ = resp.Body.Close() }()
@@ -340,6 +361,19 @@ func (c *clock) add(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
+}
+
+// randomness is true, but may let something happen when it is asked for next: before what asks for it goes on.
+type randomness struct{ first atomic.Pointer[func()] }
+
+func (r *randomness) before(do func()) { r.first.Store(&do) }
+
+// Read implements io.Reader.
+func (r *randomness) Read(p []byte) (int, error) {
+	if do := r.first.Swap(nil); do != nil {
+		(*do)()
+	}
+	return rand.Read(p)
 }
 
 // forgetter is all gateways.

@@ -49,15 +49,16 @@ type Deps struct {
 
 // Service is the identity service.
 type Service struct {
-	cfg      Config
-	deps     Deps
-	server   matrix.ServerName
-	store    *store.Store
-	log      *eventlog.Log
-	hasher   *password.Hasher
-	failures *failures
-	seen     *sightings
-	handler  http.Handler
+	cfg    Config
+	deps   Deps
+	server matrix.ServerName
+	store  *store.Store
+	log    *eventlog.Log
+	hasher *password.Hasher
+	// fromOne counts failed checks by account and origin, fromAll by account.
+	fromOne, fromAll *failures
+	seen             *sightings
+	handler          http.Handler
 }
 
 // New brings the database's schema up to date and returns the service. It starts nothing; changes are written, and so
@@ -81,9 +82,10 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 	}
 	s := &Service{
 		cfg: cfg, deps: deps, server: server,
-		hasher:   password.New(cfg.Passwords.Params, cfg.Passwords.concurrency(), cfg.Passwords.Queue, deps.Rand),
-		failures: newFailures(cfg.LoginFailures, deps.Clock),
-		seen:     newSightings(),
+		hasher:  password.New(cfg.Passwords.Params, cfg.Passwords.concurrency(), cfg.Passwords.Queue, deps.Rand),
+		fromOne: newFailures(cfg.LoginFailures.Burst, cfg.LoginFailures.Interval, deps.Clock),
+		fromAll: newFailures(cfg.LoginFailures.AccountBurst, cfg.LoginFailures.AccountInterval, deps.Clock),
+		seen:    newSightings(),
 	}
 	if s.store, err = store.Open(ctx, deps.DB); err != nil {
 		return nil, err

@@ -1,7 +1,9 @@
 package identity
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	identitypb "hongyan/api/identity"
 	"hongyan/matrix"
@@ -94,9 +96,13 @@ func (s *Service) addDevice(c *change, t store.Token, p deviceParams) error {
 		&identitypb.UserEvent{UserId: t.UserID, DeviceIds: []string{t.DeviceID}})
 }
 
+// claim fails unless what a session rests on holds of the account, and adds to the change what makes it so.
+type claim func(ctx context.Context, account store.Account, c *change) error
+
 // signIn gives a user a session on a new device, or on one that the user has: this ends the device's tokens and keeps
-// all else of it. claim is what must hold when that is written and adds to the change what makes it so; it may be nil.
-func (s *Service) signIn(ctx context.Context, userID string, p deviceParams, claim func(context.Context, *change) error) (session, error) {
+// all else of it. claim is decided
+// together with that.
+func (s *Service) signIn(ctx context.Context, userID string, p deviceParams, claim claim) (session, error) {
 	x, t, err := s.newSession(userID, p.DeviceID, p.Refresh)
 	if err != nil {
 		return session{}, err
@@ -106,16 +112,17 @@ func (s *Service) signIn(ctx context.Context, userID string, p deviceParams, cla
 			return nil, errLocked()
 		}
 		c := &change{}
-		if claim != nil {
-			if err := claim(ctx, c); err != nil {
-				return nil, err
-			}
+		if err := claim(ctx, account, c); err != nil {
+			return nil, err
 		}
 		_, known, err := s.store.Device(ctx, userID, x.deviceID)
 		if err != nil {
 			return nil, err
 		}
 		if !known {
+			if err := s.makeRoom(ctx, c, userID); err != nil {
+				return nil, err
+			}
 			return c, s.addDevice(c, t, p)
 		}
 		c.do(store.DeleteDeviceTokens(userID, x.deviceID), store.InsertToken(t))
@@ -127,6 +134,26 @@ func (s *Service) signIn(ctx context.Context, userID string, p deviceParams, cla
 	}
 	s.seen.note(store.Seen{UserID: userID, DeviceID: x.deviceID, Ms: t.CreatedMs, IP: p.remote})
 	return x, nil
+}
+
+// makeRoom adds to a change that, where a user has as many devices as one may have, those that were not seen for longest
+// go, for one more to come.
+func (s *Service) makeRoom(ctx context.Context, c *change, userID string) error {
+	devices, err := s.store.Devices(ctx, userID)
+	if err != nil || len(devices) < s.cfg.MaxDevices {
+		return err
+	}
+	for i, d := range devices {
+		devices[i] = s.seen.of(d)
+	}
+	slices.SortFunc(devices, func(a, b store.Device) int {
+		return cmp.Or(cmp.Compare(a.LastSeenMs, b.LastSeenMs), cmp.Compare(a.DeviceID, b.DeviceID))
+	})
+	var ids []string
+	for _, d := range devices[:len(devices)-s.cfg.MaxDevices+1] {
+		ids = append(ids, d.DeviceID)
+	}
+	return s.dropDevices(c, userID, ids)
 }
 
 func errLocked() error {

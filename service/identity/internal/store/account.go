@@ -15,7 +15,9 @@ type Account struct {
 	// Version grows with each change of what belongs to the account, ProfileVersion with each of its profile.
 	Version, ProfileVersion int64
 	// Password is a PHC string, or empty.
-	Password                        string
+	Password string
+	// PasswordVersion tells passwords apart; hashing one anew does not change it.
+	PasswordVersion                 int64
 	Admin, Guest, Locked, Suspended bool
 	CreatedMs, DeactivatedMs        int64
 	Erased                          bool
@@ -25,12 +27,12 @@ type Account struct {
 func (a Account) Deactivated() bool { return a.DeactivatedMs != 0 }
 
 const accountColumns = `user_id, version, profile_version, password, admin, guest, locked, suspended,
-	created_ms, deactivated_ms, erased`
+	created_ms, deactivated_ms, erased, password_version`
 
 func scanAccount(row interface{ Scan(...any) error }) (Account, error) {
 	var a Account
 	err := row.Scan(&a.UserID, &a.Version, &a.ProfileVersion, &a.Password, &a.Admin, &a.Guest, &a.Locked, &a.Suspended,
-		&a.CreatedMs, &a.DeactivatedMs, &a.Erased)
+		&a.CreatedMs, &a.DeactivatedMs, &a.Erased, &a.PasswordVersion)
 	return a, err
 }
 
@@ -82,10 +84,10 @@ func (s *Store) ListAccounts(ctx context.Context, after string, limit int) ([]Ac
 // InsertAccount makes an account. It conflicts when the name was given before.
 func InsertAccount(a Account) eventlog.Statement {
 	return eventlog.Statement{
-		SQL: `INSERT INTO account (` + accountColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+		SQL: `INSERT INTO account (` + accountColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 			ON CONFLICT (user_id) DO NOTHING`,
 		Args: []any{a.UserID, a.Version, a.ProfileVersion, a.Password, a.Admin, a.Guest, a.Locked,
-			a.Suspended, a.CreatedMs, a.DeactivatedMs, a.Erased},
+			a.Suspended, a.CreatedMs, a.DeactivatedMs, a.Erased, a.PasswordVersion},
 		Want: 1,
 	}
 }
@@ -104,8 +106,16 @@ func BumpVersion(userID string) eventlog.Statement {
 	return eventlog.Statement{SQL: `UPDATE account SET version = version + 1 WHERE user_id = $1`, Args: []any{userID}, Want: 1}
 }
 
-// SetPassword replaces the password's hash.
+// SetPassword replaces the password: what was proven with the old one holds no longer.
 func SetPassword(userID, phc string) eventlog.Statement {
+	return eventlog.Statement{
+		SQL:  `UPDATE account SET password = $2, password_version = password_version + 1 WHERE user_id = $1`,
+		Args: []any{userID, phc}, Want: 1,
+	}
+}
+
+// SetHash replaces the password's hash by another one of the same password.
+func SetHash(userID, phc string) eventlog.Statement {
 	return eventlog.Statement{SQL: `UPDATE account SET password = $2 WHERE user_id = $1`, Args: []any{userID, phc}, Want: 1}
 }
 

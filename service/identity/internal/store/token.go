@@ -19,10 +19,12 @@ type Token struct {
 	// Parent is the id of the pair that ends when this one is first used; empty when that has happened.
 	Parent  string
 	Revoked bool
+	// Seed made the pair of its parent's refresh token; nil once the pair is in use.
+	Seed []byte
 }
 
 const tokenColumns = `token_id, user_id, device_id, access_hash, refresh_hash, created_ms, expires_ms,
-	refresh_expires_ms, parent, revoked`
+	refresh_expires_ms, parent, revoked, seed`
 
 // Access is what an access token stands for.
 type Access struct {
@@ -47,12 +49,30 @@ func (s *Store) ByAccessHash(ctx context.Context, hash []byte) (Access, bool, er
 	return a, true, nil
 }
 
+func scanToken(row interface{ Scan(...any) error }) (Token, error) {
+	var t Token
+	err := row.Scan(&t.ID, &t.UserID, &t.DeviceID, &t.AccessHash, &t.RefreshHash, &t.CreatedMs, &t.ExpiresMs,
+		&t.RefreshExpiresMs, &t.Parent, &t.Revoked, &t.Seed)
+	return t, err
+}
+
+// NewestChild returns the newest of the pairs that wait to replace parent.
+func (s *Store) NewestChild(ctx context.Context, parent Token) (Token, bool, error) {
+	t, err := scanToken(s.db.QueryRow(ctx, `SELECT `+tokenColumns+` FROM token
+		WHERE user_id = $1 AND device_id = $2 AND parent = $3 AND NOT revoked ORDER BY created_ms DESC, token_id LIMIT 1`,
+		parent.UserID, parent.DeviceID, parent.ID))
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return Token{}, false, nil
+	}
+	if err != nil {
+		return Token{}, false, fmt.Errorf("look up the next pair of tokens: %w", err)
+	}
+	return t, true, nil
+}
+
 // ByRefreshHash returns the pair of a refresh token.
 func (s *Store) ByRefreshHash(ctx context.Context, hash []byte) (Token, bool, error) {
-	var t Token
-	err := s.db.QueryRow(ctx, `SELECT `+tokenColumns+` FROM token WHERE refresh_hash = $1`, hash).
-		Scan(&t.ID, &t.UserID, &t.DeviceID, &t.AccessHash, &t.RefreshHash, &t.CreatedMs, &t.ExpiresMs,
-			&t.RefreshExpiresMs, &t.Parent, &t.Revoked)
+	t, err := scanToken(s.db.QueryRow(ctx, `SELECT `+tokenColumns+` FROM token WHERE refresh_hash = $1`, hash))
 	if errors.Is(err, sqldb.ErrNoRows) {
 		return Token{}, false, nil
 	}
@@ -64,14 +84,17 @@ func (s *Store) ByRefreshHash(ctx context.Context, hash []byte) (Token, bool, er
 
 // InsertToken adds a pair.
 func InsertToken(t Token) eventlog.Statement {
-	var refresh any
+	var refresh, seed any
 	if t.RefreshHash != nil {
 		refresh = t.RefreshHash
 	}
+	if t.Seed != nil {
+		seed = t.Seed
+	}
 	return eventlog.Statement{
-		SQL: `INSERT INTO token (` + tokenColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		SQL: `INSERT INTO token (` + tokenColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
 		Args: []any{t.ID, t.UserID, t.DeviceID, t.AccessHash, refresh, t.CreatedMs, t.ExpiresMs, t.RefreshExpiresMs,
-			t.Parent, t.Revoked},
+			t.Parent, t.Revoked, seed},
 		Want: 1,
 	}
 }
@@ -86,7 +109,7 @@ func DeleteDeviceTokens(userID, deviceID string) eventlog.Statement {
 func Promote(t Token) []eventlog.Statement {
 	return []eventlog.Statement{
 		{
-			SQL:  `UPDATE token SET parent = '' WHERE token_id = $1 AND parent = $2 AND NOT revoked`,
+			SQL:  `UPDATE token SET parent = '', seed = NULL WHERE token_id = $1 AND parent = $2 AND NOT revoked`,
 			Args: []any{t.ID, t.Parent}, Want: 1,
 		},
 		{

@@ -29,6 +29,8 @@ type Stage struct {
 	Type string `json:"type"`
 	// Value is what was proven: the user of a password, the registration token.
 	Value string `json:"value,omitempty"`
+	// PasswordVersion is the version of the password that was proven.
+	PasswordVersion int64 `json:"password_version,omitempty"`
 }
 
 // AuthSession returns a session that has not expired.
