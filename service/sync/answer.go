@@ -14,6 +14,7 @@ import (
 // answer is one answer that is being put together. Its cut is what it is complete up to, its token the same for the client.
 type answer struct {
 	s    *Service
+	node *live.Node
 	r    *request
 	u    *live.User
 	view *live.View
@@ -57,13 +58,14 @@ func (s *Service) release(m *scratch) {
 
 // answer puts together what is new for a request. The news tell whether that is anything; without news the body is only
 // of use when last says that the client gets it in any case.
-func (s *Service) answer(ctx context.Context, r *request, u *live.User, view *live.View, last bool) (body *[]byte, news bool, err error) {
+func (s *Service) answer(ctx context.Context, p *waiting, last bool) (body *[]byte, news bool, err error) {
+	r, u, view := p.r, p.user, &p.view
 	m, ok := s.scratch.Get().(*scratch)
 	if !ok {
 		m = &scratch{}
 	}
 	defer s.release(m)
-	a := &answer{s: s, r: r, u: u, view: view, now: s.deps.Clock().UnixMilli(), scratch: m}
+	a := &answer{s: s, node: p.node, r: r, u: u, view: view, now: s.deps.Clock().UnixMilli(), scratch: m}
 	changes, tick := a.take()
 	if a.entries, err = a.newEntries(ctx); err != nil {
 		return nil, false, err
@@ -96,7 +98,7 @@ func (s *Service) answer(ctx context.Context, r *request, u *live.User, view *li
 // take takes a cut and reads what changed up to it.
 func (a *answer) take() (changes []live.Change, tick uint64) {
 	for {
-		a.s.node.Cut(a.u, &a.cut)
+		a.node.Cut(a.u, &a.cut)
 		var ok bool
 		if a.r.initial() || a.r.fullState {
 			changes, tick, ok = a.u.All(a.changes[:0], &a.cut)
@@ -142,7 +144,7 @@ func hasChange(changes []live.Change, room string) bool {
 func (a *answer) nextBatch(changes []live.Change) {
 	t := &a.token
 	*t = synctoken.Token{Millis: a.cut.Clock, Typing: a.toldTyping(changes), Sync: a.cut.User, Rooms: t.Rooms[:0]}
-	t.RoomEpoch, t.SyncEpoch = a.s.node.Epochs()
+	t.RoomEpoch, t.SyncEpoch = a.node.Epochs()
 	a.u.Shards(func(shard int) {
 		t.Rooms = append(t.Rooms, synctoken.ShardPosition{Shard: shard, Position: a.cut.Rooms[shard]})
 	})

@@ -35,7 +35,7 @@ func (a *answer) addTyping(p *part, room *live.Room, since *live.Cut) {
 	if !told && !room.TypingChanged(since) {
 		return
 	}
-	users := a.s.node.Typing(room)
+	users := a.node.Typing(room)
 	if len(users) > 0 || told || !a.r.initial() {
 		slices.Sort(users)
 		p.typing, p.hasTyping = users, true
@@ -45,7 +45,7 @@ func (a *answer) addTyping(p *part, room *live.Room, since *live.Cut) {
 // toldTyping is for the token: when the client was last told that somebody types, 0 if it was told the end since.
 func (a *answer) toldTyping(changes []live.Change) int64 {
 	for i := range changes {
-		if room := changes[i].Room; room != nil && a.s.node.IsTyping(room) {
+		if room := changes[i].Room; room != nil && a.node.IsTyping(room) {
 			return a.cut.Clock
 		}
 	}

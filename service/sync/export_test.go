@@ -21,12 +21,15 @@ func EncodeFilter(f *filter.RoomEventFilter) ([]byte, error) { return encodeFilt
 func Contiguous(events []*roompb.Event, end int64) []*roompb.Event { return contiguous(events, end) }
 
 // Shared is a shared reading of a number.
-type Shared struct{ s shared[int] }
+type Shared struct{ s *shared[int] }
 
 // NewShared returns a shared reading.
-func NewShared(read func() int) *Shared {
-	return &Shared{shared[int]{read: func(context.Context) (int, error) { return read(), nil }}}
+func NewShared(read func(context.Context) (int, error)) *Shared {
+	return &Shared{newShared(read)}
 }
+
+// SetTimeout bounds a reading.
+func (s *Shared) SetTimeout(d time.Duration) { s.s.timeout = d }
 
 // Get reads.
 func (s *Shared) Get(ctx context.Context) (int, error) { return s.s.get(ctx) }

@@ -10,7 +10,7 @@ import (
 // fill makes the ring of a joined room reach back to a position, or as far as a ring may: what one reader needs of the
 // time before the room came into memory, all others who come back at the same time need too.
 func (a *answer) fill(ctx context.Context, c *live.Change, after int64) error {
-	return a.s.node.Fill(ctx, c.Room, func(ctx context.Context, begin live.Beginning) (*live.Older, error) {
+	return a.node.Fill(ctx, c.Room, func(ctx context.Context, begin live.Beginning) (*live.Older, error) {
 		older := &live.Older{Floor: begin.Floor, ReceiptFloor: begin.ReceiptFloor}
 		if after < begin.Floor && begin.Space >= leastFill {
 			if err := a.readOlder(ctx, c, older, after, begin.Space); err != nil {

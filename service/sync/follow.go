@@ -2,6 +2,7 @@ package sync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"hongyan/platform/bus"
 	"hongyan/platform/eventlog"
 	"hongyan/platform/eventlog/logrpc"
+	"hongyan/service/sync/internal/live"
 	"hongyan/service/sync/internal/userlog"
 )
 
@@ -23,8 +25,27 @@ type followers struct {
 	rooms, users atomic.Pointer[eventlog.Follower]
 }
 
-// follow feeds the node from both logs until the context ends.
-func (s *Service) follow(ctx context.Context) error {
+// runNodes lets one node after the other work, until the context ends or something else fails than that a log is not
+// the one that it was.
+func (s *Service) runNodes(ctx context.Context) error {
+	for {
+		node := s.node()
+		err := s.runNode(ctx, node)
+		if !errors.Is(err, eventlog.ErrEpochChanged) {
+			return err
+		}
+		logx.WithContext(ctx).Errorf("begin anew, all clients get all of their rooms: %v", err)
+		next, err := s.newNode()
+		if err != nil {
+			return err
+		}
+		s.memory.Store(next)
+		node.End()
+	}
+}
+
+// runNode feeds a node from both logs until the context ends.
+func (s *Service) runNode(ctx context.Context, node *live.Node) error {
 	rooms, ok := untilRead(ctx, "heads of the room log", s.rooms.Heads)
 	if !ok {
 		return nil
@@ -36,15 +57,17 @@ func (s *Service) follow(ctx context.Context) error {
 	config := func(name string, from eventlog.Heads) eventlog.FollowConfig {
 		return eventlog.FollowConfig{Name: name, From: from, BusDown: func() bool { return !s.deps.Bus.Connected() }}
 	}
-	s.followers.rooms.Store(eventlog.NewFollower(s.rooms, config("room log for sync", rooms), s.node.ApplyRooms))
-	s.followers.users.Store(eventlog.NewFollower(s.log, config("sync log", users), s.node.ApplyUsers))
-	s.node.Start(rooms, users) // requests may come from here on
+	s.followers.rooms.Store(eventlog.NewFollower(s.rooms, config("room log for sync", rooms), node.ApplyRooms))
+	s.followers.users.Store(eventlog.NewFollower(s.log, config("sync log", users), node.ApplyUsers))
+	node.Start(rooms, users) // requests may come from here on
 	stop, err := s.subscribe()
 	if err != nil {
 		return err
 	}
 	defer stop()
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return node.Run(ctx) })
+	group.Go(func() error { return s.runTyping(ctx, node) })
 	group.Go(func() error { return s.followers.rooms.Load().Run(ctx) })
 	group.Go(func() error { return s.followers.users.Load().Run(ctx) })
 	if err := group.Wait(); err != nil {

@@ -13,6 +13,7 @@ import (
 // waiting is one request that may wait for news.
 type waiting struct {
 	r      *request
+	node   *live.Node
 	user   *live.User
 	view   live.View
 	waiter *live.Waiter
@@ -33,19 +34,28 @@ func (s *Service) getSync(w http.ResponseWriter, hr *http.Request) error {
 	if err != nil {
 		return err
 	}
-	ctx := hr.Context()
-	u, err := s.attach(ctx, r.user)
+	for {
+		// A node that ends knows nothing any more: the next one answers.
+		if err := s.serve(hr.Context(), w, r); !errors.Is(err, live.ErrEnded) {
+			return err
+		}
+	}
+}
+
+// serve answers a request from the node that works now. It fails with live.ErrEnded, and has answered nothing, when that
+// ends.
+func (s *Service) serve(ctx context.Context, w http.ResponseWriter, r *request) error {
+	p, err := s.attach(ctx, r)
 	if err != nil {
 		return err
 	}
-	p := &waiting{r: r, user: u}
 	handedOver := false
 	defer func() {
 		if !handedOver {
 			s.leave(p)
 		}
 	}()
-	if err := s.resolve(ctx, r, u); err != nil {
+	if err := s.resolve(ctx, p); err != nil {
 		return err
 	}
 	body, err := s.poll(ctx, p)
@@ -78,17 +88,21 @@ func (s *Service) leave(p *waiting) {
 	if p.waiter != nil {
 		p.waiter.Close()
 	}
-	s.node.Detach(p.user)
+	p.node.Detach(p.user)
 }
 
 // attachTimeout bounds how long a request waits for its user to be loaded.
 const attachTimeout = 30 * time.Second
 
-func (s *Service) attach(ctx context.Context, userID string) (*live.User, error) {
+func (s *Service) attach(ctx context.Context, r *request) (*waiting, error) {
 	ctx, cancel := context.WithTimeout(ctx, attachTimeout)
 	defer cancel()
-	u, err := s.node.Attach(ctx, userID)
-	return u, unavailable(err)
+	node := s.node()
+	u, err := node.Attach(ctx, r.user)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return &waiting{r: r, node: node, user: u}, nil
 }
 
 // poll puts the answer together, and waits for news as long as there are none; after idleAfter it fails with errIdle.
@@ -100,11 +114,11 @@ func (s *Service) poll(ctx context.Context, p *waiting) (*[]byte, error) {
 	if now {
 		// Nothing that was acknowledged before the request may be missing, even if this instance has not read it yet. Who
 		// waits for news gets it with the next ones.
-		if err := s.catchUp(ctx, u); err != nil {
+		if err := s.catchUp(ctx, p); err != nil {
 			return nil, err
 		}
 	}
-	body, news, err := s.answer(ctx, r, u, &p.view, now)
+	body, news, err := s.answer(ctx, p, now)
 	if err != nil || news || now {
 		return body, err
 	}
@@ -130,7 +144,7 @@ func (s *Service) park(ctx context.Context, p *waiting, until time.Time) (*[]byt
 	for {
 		select {
 		case <-p.waiter.C:
-			body, news, err := s.answer(ctx, p.r, p.user, &p.view, false)
+			body, news, err := s.answer(ctx, p, false)
 			if err != nil || news {
 				return body, err
 			}
@@ -142,8 +156,10 @@ func (s *Service) park(ctx context.Context, p *waiting, until time.Time) (*[]byt
 			if until.Before(p.deadline) {
 				return nil, errIdle
 			}
-			body, _, err := s.answer(ctx, p.r, p.user, &p.view, true)
+			body, _, err := s.answer(ctx, p, true)
 			return body, err
+		case <-p.node.Ended():
+			return s.unchanged(p.r), nil // the client comes back, and gets all of its rooms
 		case <-draining:
 			draining = nil
 			timer.Reset(min(s.drain.delay(p.r.user), p.deadline.Sub(s.deps.Clock())))

@@ -95,7 +95,7 @@ func (s *Service) joinedRoom(r *http.Request) (string, error) {
 		return "", forbidden.WithCause(err)
 	}
 	user := httpx.CallerOf(r).UserID
-	if s.node.IsJoined(user, room) {
+	if s.node().IsJoined(user, room) {
 		return room, nil
 	}
 	// Memory may be behind: only the database refuses.

@@ -94,9 +94,10 @@ func (s *Service) filter(ctx context.Context, userID, text string) (*filter.Filt
 
 // resolve turns the token into positions. Positions that this instance has not applied yet are waited for; one beyond
 // the head of its log means nothing, like another epoch.
-func (s *Service) resolve(ctx context.Context, r *request, u *live.User) error {
-	roomEpoch, userEpoch := s.node.Epochs()
-	r.from = live.Cut{Rooms: make([]int64, s.node.Shards())}
+func (s *Service) resolve(ctx context.Context, p *waiting) error {
+	r, u, node := p.r, p.user, p.node
+	roomEpoch, userEpoch := node.Epochs()
+	r.from = live.Cut{Rooms: make([]int64, node.Shards())}
 	if r.sinceText == "" {
 		return nil
 	}
@@ -111,11 +112,11 @@ func (s *Service) resolve(ctx context.Context, r *request, u *live.User) error {
 		r.from.User = r.since.Sync
 	}
 	r.from.Clock, r.from.Typing = r.since.Millis, r.since.Typing
-	if !r.anew && !s.node.Covers(u, &r.from) {
-		if err := s.catchUp(ctx, u); err != nil {
+	if !r.anew && !node.Covers(u, &r.from) {
+		if err := s.catchUp(ctx, p); err != nil {
 			return err
 		}
-		r.beyondHead(s.node, u)
+		r.beyondHead(node, u)
 	}
 	if r.anew {
 		clear(r.from.Rooms)
@@ -137,7 +138,7 @@ func (r *request) beyondHead(node *live.Node, u *live.User) {
 }
 
 // catchUp waits until everything has been applied that was in the logs when it was called.
-func (s *Service) catchUp(ctx context.Context, u *live.User) error {
+func (s *Service) catchUp(ctx context.Context, p *waiting) error {
 	rooms, err := s.roomHeads.get(ctx)
 	if err != nil {
 		return err
@@ -147,5 +148,5 @@ func (s *Service) catchUp(ctx context.Context, u *live.User) error {
 		return unavailable(err)
 	}
 	s.wakeFollowers(rooms, users)
-	return s.node.AwaitApplied(ctx, rooms.Shard, u.Shard, users.Shard[u.Shard])
+	return p.node.AwaitApplied(ctx, rooms.Shard, p.user.Shard, users.Shard[p.user.Shard])
 }

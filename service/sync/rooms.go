@@ -121,7 +121,7 @@ func (a *answer) sortJoined(ctx context.Context, dst *[]byte, join *section, c *
 		return nil
 	}
 	if c.Newest > a.from(c) {
-		a.s.node.Range(c.Room, a.from(c), a.through(c), &a.ranges)
+		a.node.Range(c.Room, a.from(c), a.through(c), &a.ranges)
 	} else {
 		// What is new is in no log of rooms: nothing need reach back to the token.
 		a.ranges = live.Range{Covered: true, ReceiptsCovered: true, Events: a.ranges.Events[:0], Receipts: a.ranges.Receipts[:0]}
@@ -160,7 +160,7 @@ func (a *answer) refilled(ctx context.Context, c *live.Change) ([]byte, error) {
 		return nil, err
 	}
 	r, p := &live.Range{}, &part{}
-	a.s.node.Range(c.Room, a.from(c), a.through(c), r)
+	a.node.Range(c.Room, a.from(c), a.through(c), r)
 	switch {
 	case !r.Covered || !r.ReceiptsCovered:
 		return a.gap(ctx, c)

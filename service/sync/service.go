@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/zeromicro/go-zero/core/logx"
@@ -42,15 +43,16 @@ type Deps struct {
 type Service struct {
 	cfg   Config
 	deps  Deps
-	node  *live.Node
 	drain drain
+	// memory is the node that works; when a log turns out to be another one, a new node takes its place.
+	memory atomic.Pointer[live.Node]
 
 	log       *eventlog.Log
 	users     *userlog.Store
 	rooms     logrpc.Remote
 	followers followers
-	roomHeads shared[eventlog.Heads]
-	userHeads shared[eventlog.Heads]
+	roomHeads *shared[eventlog.Heads]
+	userHeads *shared[eventlog.Heads]
 
 	filters filterCache
 	buffers bufferPool
@@ -75,11 +77,20 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		drain: newDrain(deps.Clock),
 	}
 	s.filters.standard = filter.Default()
-	s.roomHeads.read = s.rooms.Heads
-	s.userHeads.read = func(ctx context.Context) (eventlog.Heads, error) { return s.log.Heads(ctx) }
-	var err error
-	s.node, err = live.New(cfg.Live, live.Deps{
-		Rooms: s.userRooms, Clock: deps.Clock, Log: logx.WithContext(context.Background()),
+	s.roomHeads = newShared(s.rooms.Heads)
+	s.userHeads = newShared(func(ctx context.Context) (eventlog.Heads, error) { return s.log.Heads(ctx) })
+	node, err := s.newNode()
+	if err != nil {
+		return nil, err
+	}
+	s.memory.Store(node)
+	return s, nil
+}
+
+// newNode returns a node that knows nothing yet.
+func (s *Service) newNode() (*live.Node, error) {
+	node, err := live.New(s.cfg.Live, live.Deps{
+		Rooms: s.userRooms, Clock: s.deps.Clock, Log: logx.WithContext(context.Background()),
 		Entries: func(ctx context.Context, userID string) ([]eventlog.Record, error) {
 			return s.users.Entries(ctx, userID)
 		},
@@ -87,8 +98,11 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sync: %w", err)
 	}
-	return s, nil
+	return node, nil
 }
+
+// node is the node that works now. Who looks at it twice for one request may see another.
+func (s *Service) node() *live.Node { return s.memory.Load() }
 
 // Prepare brings the database up to date and opens the log. It is called once, before Run and before any request.
 func (s *Service) Prepare(ctx context.Context) error {
@@ -102,9 +116,9 @@ func (s *Service) Prepare(ctx context.Context) error {
 	return nil
 }
 
-// Run follows the logs and answers requests until its context ends, or until a log turns out to be another one than it
-// was (eventlog.ErrEpochChanged), of which memory holds nothing true. Requests that are parked then are answered as Drain
-// does; those that write are answered.
+// Run follows the logs and answers requests until its context ends or something fails for good, whichever part it is.
+// Requests that are parked then are answered as Drain does; those that write are answered. When a log turns out to be
+// another one than it was (eventlog.ErrEpochChanged) it begins anew: memory is dropped, and clients get all rooms.
 func (s *Service) Run(ctx context.Context) error {
 	if s.log == nil {
 		return errors.New("sync: Run before Prepare")
@@ -112,17 +126,26 @@ func (s *Service) Run(ctx context.Context) error {
 	// The log outlives the requests that append to it.
 	logCtx, stopLog := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopLog()
-	var log errgroup.Group
-	log.Go(func() error { return s.log.Run(logCtx) })
+	ctx, stopRest := context.WithCancel(ctx)
+	defer stopRest()
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.node.Run(ctx) })
-	group.Go(func() error { return s.follow(ctx) })
-	group.Go(func() error { return s.runTyping(ctx) })
-	<-ctx.Done()
+	var logErr error
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		logErr = s.log.Run(logCtx)
+	}()
+	group.Go(func() error { return s.runNodes(ctx) })
+	select {
+	case <-ctx.Done():
+	case <-written: // it failed: what cannot write must not go on as if it could
+	}
 	s.drain.now()
+	stopRest()
 	err := group.Wait()
 	stopLog()
-	return errors.Join(err, log.Wait())
+	<-written
+	return errors.Join(err, logErr)
 }
 
 // Drain answers the parked polls 200 with the token that they came with, spread over the time until ctx ends, and waits
@@ -131,7 +154,7 @@ func (s *Service) Drain(ctx context.Context) error { return s.drain.run(ctx) }
 
 // Register offers the log and the account data to other services. It is called after Prepare.
 func (s *Service) Register(reg grpc.ServiceRegistrar) {
-	logrpc.Register(reg, offeredLog{s.log, &s.userHeads})
+	logrpc.Register(reg, offeredLog{s.log, s.userHeads})
 	syncpb.RegisterSyncServer(reg, dataServer{s: s})
 }
 
@@ -147,7 +170,7 @@ func (s *Service) Handler() http.Handler {
 type Stats = live.Stats
 
 // Stats counts what is in memory.
-func (s *Service) Stats() Stats { return s.node.Stats() }
+func (s *Service) Stats() Stats { return s.node().Stats() }
 
 // userRooms lists the rooms of a user, forgotten ones included.
 func (s *Service) userRooms(ctx context.Context, userID string) (*roompb.UserRoomsResponse, error) {
@@ -155,4 +178,4 @@ func (s *Service) userRooms(ctx context.Context, userID string) (*roompb.UserRoo
 }
 
 // Ready is closed when the service knows where the logs are and answers requests.
-func (s *Service) Ready() <-chan struct{} { return s.node.Ready() }
+func (s *Service) Ready() <-chan struct{} { return s.node().Ready() }

@@ -13,6 +13,7 @@ import (
 	"hongyan/platform/bus"
 	"hongyan/platform/eventlog"
 	"hongyan/platform/httpx"
+	"hongyan/service/sync/internal/live"
 )
 
 // typingSubject is where instances tell each other who types; the shard of the room follows.
@@ -65,17 +66,18 @@ func (s *Service) putTyping(w http.ResponseWriter, r *http.Request) error {
 
 // tellTyping tells this instance at once and the others over the bus: who misses it sees nobody type, no more.
 func (s *Service) tellTyping(ctx context.Context, news typingNews) error {
+	node := s.node()
 	select {
-	case <-s.node.Ready():
+	case <-node.Ready():
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	s.applyTyping(news)
+	s.applyTyping(node, news)
 	data, err := json.Marshal(news)
 	if err != nil {
 		return err
 	}
-	shard := eventlog.ShardOf(news.Room, s.node.Shards())
+	shard := eventlog.ShardOf(news.Room, node.Shards())
 	if err := s.deps.Bus.Publish(ctx, typingSubject+"."+strconv.Itoa(shard), data); err != nil {
 		logx.WithContext(ctx).Infof("tell other instances who types: %v", err)
 	}
@@ -87,21 +89,21 @@ func (s *Service) typingMessage(m bus.Message) {
 	if err := json.Unmarshal(m.Data, &news); err != nil {
 		return
 	}
-	s.applyTyping(news)
+	node := s.node()
+	select {
+	case <-node.Ready():
+		s.applyTyping(node, news)
+	default: // it knows no rooms yet
+	}
 }
 
-func (s *Service) applyTyping(news typingNews) {
+func (s *Service) applyTyping(node *live.Node, news typingNews) {
 	until := min(news.Until, s.deps.Clock().Add(s.cfg.MaxTyping).UnixMilli())
-	s.node.SetTyping(news.Room, eventlog.ShardOf(news.Room, s.node.Shards()), news.User, time.UnixMilli(until))
+	node.SetTyping(news.Room, eventlog.ShardOf(news.Room, node.Shards()), news.User, time.UnixMilli(until))
 }
 
 // runTyping ends the typing of those whose time has passed, until the context ends.
-func (s *Service) runTyping(ctx context.Context) error {
-	select {
-	case <-s.node.Ready():
-	case <-ctx.Done():
-		return nil
-	}
+func (s *Service) runTyping(ctx context.Context, node *live.Node) error {
 	tick := time.NewTicker(typingTick)
 	defer tick.Stop()
 	for {
@@ -109,7 +111,7 @@ func (s *Service) runTyping(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			s.node.ExpireTyping()
+			node.ExpireTyping()
 		}
 	}
 }

@@ -88,13 +88,13 @@ func (a *answer) look(
 	if c.Room == nil {
 		return found, nil
 	}
-	events, ok := a.s.node.Since(c.Room, found.through, a.through(c))
+	events, ok := a.node.Since(c.Room, found.through, a.through(c))
 	if !ok {
 		// From the last receipt on, or as far as a ring reaches.
 		if err := a.fill(ctx, c, position); err != nil {
 			return nil, err
 		}
-		events, _ = a.s.node.Since(c.Room, found.through, a.through(c))
+		events, _ = a.node.Since(c.Room, found.through, a.through(c))
 	}
 	if err := a.evaluate(ctx, c, rules, found, events); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package sync_test
 
 import (
+	"context"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -73,11 +74,11 @@ func TestContiguousEnd(t *testing.T) {
 func TestSharedReadingBeginsAfterEachCallerAsked(t *testing.T) {
 	var value atomic.Int64
 	entered, release := make(chan struct{}, 10), make(chan struct{})
-	s := sync.NewShared(func() int {
+	s := sync.NewShared(func(context.Context) (int, error) {
 		v := int(value.Load())
 		entered <- struct{}{}
 		<-release
-		return v
+		return v, nil
 	})
 	results := make(chan int, 10)
 	ask := func() {

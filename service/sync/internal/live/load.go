@@ -17,6 +17,8 @@ import (
 func (n *Node) Attach(ctx context.Context, userID string) (*User, error) {
 	select {
 	case <-n.ready:
+	case <-n.ended:
+		return nil, ErrEnded
 	case <-ctx.Done():
 		return nil, fmt.Errorf("wait for the logs: %w", ctx.Err())
 	}

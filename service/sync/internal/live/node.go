@@ -29,7 +29,7 @@ type Node struct {
 	cfg  Config
 	deps Deps
 
-	ready chan struct{}
+	ready, ended chan struct{}
 	// roomEpoch and userEpoch are those of the logs; with shards and userShards they are set before ready is closed.
 	roomEpoch, userEpoch uint64
 	shards               []shard
@@ -77,7 +77,7 @@ func New(cfg Config, deps Deps) (*Node, error) {
 		return nil, errors.New("live node: Rooms, Entries, Clock and Log are needed")
 	}
 	return &Node{
-		cfg: cfg, deps: deps, ready: make(chan struct{}), clock: clock{now: deps.Clock},
+		cfg: cfg, deps: deps, ready: make(chan struct{}), ended: make(chan struct{}), clock: clock{now: deps.Clock},
 		loads: make(chan struct{}, cfg.Loads), users: map[string]*User{}, appliedCh: make(chan struct{}),
 	}, nil
 }
@@ -100,6 +100,16 @@ func (n *Node) Start(rooms, users eventlog.Heads) {
 
 // Ready is closed by Start.
 func (n *Node) Ready() <-chan struct{} { return n.ready }
+
+// ErrEnded says that a node ended before it could do what it was asked.
+var ErrEnded = errors.New("what is in memory is of a log that is no more")
+
+// End says that nothing will be applied any more, because the logs are other ones than they were: who waits for that
+// gives up. It is called once.
+func (n *Node) End() { close(n.ended) }
+
+// Ended is closed by End.
+func (n *Node) Ended() <-chan struct{} { return n.ended }
 
 // Epochs are those of the room log and of the user log.
 func (n *Node) Epochs() (rooms, users uint64) { return n.roomEpoch, n.userEpoch }
@@ -134,6 +144,8 @@ func (n *Node) AwaitApplied(ctx context.Context, rooms []int64, userShard int, u
 		}
 		select {
 		case <-ch:
+		case <-n.ended:
+			return ErrEnded
 		case <-ctx.Done():
 			return fmt.Errorf("wait for the log to be applied: %w", ctx.Err())
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -21,12 +20,19 @@ func Schema() eventlog.Schema { return eventlog.Schema{Name: "sync"} }
 // Store reads and writes the user log.
 type Store struct {
 	log *eventlog.Log
-	// Changes of one entry that depend on what it was run one after the other, so that they seldom meet.
-	locks [64]sync.Mutex
+	// Changes of one entry that depend on what it was run one after the other, so that they seldom meet: each holds the
+	// one token of its entry's slot.
+	slots [64]chan struct{}
 }
 
 // New returns a store over the log, which its owner runs.
-func New(log *eventlog.Log) *Store { return &Store{log: log} }
+func New(log *eventlog.Log) *Store {
+	s := &Store{log: log}
+	for i := range s.slots {
+		s.slots[i] = make(chan struct{}, 1)
+	}
+	return s
+}
 
 // PutData sets account data of a user, global where the room is "". content is a JSON object. Of a user who has as many
 // entries as most already, nothing new is stored: M_RESOURCE_LIMIT_EXCEEDED.
@@ -98,9 +104,13 @@ func (s *Store) ChangeData(
 func (s *Store) change(
 	ctx context.Context, userID, key string, guarded bool, make func(*eventlog.Record) (*eventlog.Entry, error),
 ) error {
-	lock := &s.locks[eventlog.ShardOf(userID+key, len(s.locks))]
-	lock.Lock()
-	defer lock.Unlock()
+	slot := s.slots[eventlog.ShardOf(userID+key, len(s.slots))]
+	select {
+	case slot <- struct{}{}:
+		defer func() { <-slot }()
+	case <-ctx.Done():
+		return fmt.Errorf("wait for another change of the entry: %w", ctx.Err())
+	}
 	stream, err := s.log.Stream(ctx, userID)
 	if err != nil {
 		return err

@@ -180,3 +180,25 @@ func TestDataIsBounded(t *testing.T) {
 		require.Equal(t, matrix.CodeResourceLimitExceeded, matrix.AsError(put("c")).Code)
 	})
 }
+
+func TestWhoWaitsForAChangeMayGo(t *testing.T) {
+	log := openLog(t, "sqlite:"+filepath.Join(t.TempDir(), "sync.db"))
+	s := userlog.New(log)
+	changing, release := make(chan struct{}), make(chan struct{})
+	done := make(chan error, 1)
+	go func() {
+		done <- s.ChangeData(context.Background(), alice, "", "x", func([]byte) ([]byte, error) {
+			close(changing)
+			<-release
+			return []byte(`{}`), nil
+		})
+	}()
+	<-changing
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	err := s.ChangeData(ctx, alice, "", "x", func([]byte) ([]byte, error) { return nil, nil })
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorContains(t, err, "wait for another change")
+	close(release)
+	require.NoError(t, <-done)
+}
