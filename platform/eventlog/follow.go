@@ -168,12 +168,32 @@ func (f *Follower) begin(h Heads) error {
 		f.shards[shard] = follow{cursor: cursor, head: cursor}
 	}
 	f.mu.Unlock()
-	for shard, cursor := range from.Shard {
-		if cursor > h.Shard[shard] {
-			return fmt.Errorf("%w: shard %d ends at %d, before %d", ErrEpochChanged, shard, h.Shard[shard], cursor)
-		}
+	if err := covers(h, from.Shard); err != nil {
+		return err
 	}
 	return f.look(h)
+}
+
+// positions returns how far all shards have been applied.
+func (f *Follower) positions() []int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	positions := make([]int64, len(f.shards))
+	for shard := range f.shards {
+		positions[shard] = f.shards[shard].cursor
+	}
+	return positions
+}
+
+// covers fails if heads, asked for after positions were read, do not reach them: the log has lost its end, and what it
+// grows by would be taken for what was read already.
+func covers(h Heads, positions []int64) error {
+	for shard, p := range positions {
+		if shard < len(h.Shard) && p > h.Shard[shard] {
+			return fmt.Errorf("%w: shard %d ends at %d, before %d", ErrEpochChanged, shard, h.Shard[shard], p)
+		}
+	}
+	return nil
 }
 
 // watch asks for the heads again and again.
@@ -190,10 +210,14 @@ func (f *Follower) watch(ctx context.Context) error {
 			return nil
 		case <-timer.C:
 		}
+		read := f.positions()
 		h, err := f.heads(ctx)
 		if err != nil {
 			f.report(ctx, err)
 			continue
+		}
+		if err := covers(h, read); err != nil {
+			return err
 		}
 		if err := f.look(h); err != nil {
 			return err

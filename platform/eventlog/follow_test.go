@@ -167,6 +167,34 @@ func TestFollowerNoticesARestoredLog(t *testing.T) {
 	})
 }
 
+// shortened is a log that loses the end of its shards.
+type shortened struct {
+	*eventlog.Log
+	lost atomic.Int64
+}
+
+func (s *shortened) Heads(ctx context.Context) (eventlog.Heads, error) {
+	h, err := s.Log.Heads(ctx)
+	for shard := range h.Shard {
+		h.Shard[shard] = max(0, h.Shard[shard]-s.lost.Load())
+	}
+	return h, err
+}
+
+func TestFollowerNoticesThatTheEndWasLost(t *testing.T) {
+	onBoth(t, func(t *testing.T, l *eventlog.Log) {
+		appendTo(t, l, 1, 3, "a")
+		s, source := newSeen(), &shortened{Log: l}
+		ended := make(chan error, 1)
+		go func() {
+			ended <- eventlog.Follow(context.Background(), source, eventlog.FollowConfig{Poll: time.Millisecond}, s.apply)
+		}()
+		require.Eventually(t, func() bool { return s.count() == 3 }, patience, time.Millisecond)
+		source.lost.Store(1)
+		require.ErrorIs(t, <-ended, eventlog.ErrEpochChanged)
+	})
+}
+
 func TestCursorsLetAFollowerGoOnWhereItWas(t *testing.T) {
 	onBoth(t, func(t *testing.T, l *eventlog.Log) {
 		db := l.DB()
