@@ -61,6 +61,10 @@ func New(ctx context.Context, cfg Config, opts Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
+	certificates, err := cfg.certificates(opts.Clock) // before anything is made that a failed start would leave behind
+	if err != nil {
+		return nil, err
+	}
 	b, err := newBuilder(cfg, opts)
 	if err != nil {
 		return nil, err
@@ -68,37 +72,25 @@ func New(ctx context.Context, cfg Config, opts Options) (*App, error) {
 	a := &App{
 		cfg: cfg, opts: opts, b: b, registry: registrymemory.New(), health: &obs.Health{}, ready: make(chan struct{}),
 	}
-	err = b.build(ctx, services)
-	if err == nil {
-		err = a.newListeners()
-	}
-	if err != nil {
+	if err := b.build(ctx, services); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
+	a.newListeners(certificates)
 	return a, nil
 }
 
 // newListeners builds what serves the network; it opens no port.
-func (a *App) newListeners() error {
+func (a *App) newListeners(certificates *gateway.Certificates) {
 	var edge http.Handler
 	for _, u := range a.b.units {
 		if u.edge != nil {
 			edge = u.edge
 		}
 	}
-	var certificates *gateway.Certificates
-	if a.cfg.Gateway.TLSCert != "" {
-		var err error
-		certificates, err = gateway.LoadCertificates(a.cfg.Gateway.TLSCert, a.cfg.Gateway.TLSKey, a.opts.Clock)
-		if err != nil {
-			return err
-		}
-	}
 	a.listener = gateway.NewListener("public listener", edge, certificates)
 	if a.cfg.AdminListen != "" {
 		a.admin = gateway.NewListener("admin listener", obs.AdminHandler(a.health, a.opts.Gatherer), nil)
 	}
-	return nil
 }
 
 // Ready is closed when the server takes requests.

@@ -9,8 +9,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"hongyan/matrix"
 	"hongyan/platform/obs"
+	"hongyan/platform/sqldb"
 	"hongyan/service/gateway"
 	"hongyan/service/identity"
 	"hongyan/service/room"
@@ -106,11 +109,8 @@ func (c Config) Validate() error {
 	if c.DataDir == "" {
 		return errors.New("data_dir: must not be empty")
 	}
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		return fmt.Errorf("listen %q: want host:port or :port", c.Listen)
-	}
-	if _, _, err := net.SplitHostPort(c.AdminListen); err != nil && c.AdminListen != "" {
-		return fmt.Errorf("admin_listen %q: want host:port, or nothing", c.AdminListen)
+	if err := c.validateListen(); err != nil {
+		return err
 	}
 	modes := []string{identity.RegistrationOpen, identity.RegistrationToken, identity.RegistrationClosed}
 	if !slices.Contains(modes, c.Registration) {
@@ -146,10 +146,25 @@ func (c Config) validateDatabases() error {
 		!strings.HasPrefix(string(c.Database), "postgresql://") {
 		return errors.New("database: want postgres://…, or nothing for SQLite files in data_dir")
 	}
-	for name := range c.Databases {
+	if !isDatabaseURL(strings.ReplaceAll(string(c.Database), servicePlaceholder, "service")) {
+		return errors.New("database: cannot be read as a PostgreSQL URL, such as postgres://user:password@host/hongyan")
+	}
+	for name, address := range c.Databases {
+		if err := (sqldb.Config{URL: string(address)}).Validate(); err != nil || !isDatabaseURL(string(address)) {
+			return fmt.Errorf("databases: %s: want postgres://… or sqlite:PATH", name) // without the URL: it may hold a password
+		}
 		if known := servicesWithDatabase(); !slices.Contains(known, name) {
 			return fmt.Errorf("databases: %q has no database%s", name, didYouMean(name, known))
 		}
 	}
 	return nil
+}
+
+// isDatabaseURL tells whether the driver understands a URL of PostgreSQL; others are none of its business.
+func isDatabaseURL(address string) bool {
+	if !strings.HasPrefix(address, "postgres") {
+		return true
+	}
+	_, err := pgx.ParseConfig(address)
+	return err == nil
 }

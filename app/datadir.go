@@ -16,6 +16,9 @@ import (
 // AdminSocket is where, in a data directory, the running server is administered.
 const AdminSocket = "admin.sock"
 
+// signingKeyFile is where, in a data directory, the server's signing key is.
+const signingKeyFile = "signing.key"
+
 // dataDir is the data directory of this process, which nobody else uses.
 type dataDir struct {
 	path string
@@ -70,21 +73,27 @@ func (d *dataDir) close() {
 
 func (d *dataDir) file(name string) string { return filepath.Join(d.path, name) }
 
-// signingKey reads the server's signing key, or makes one at the first start. It is on disk before it is used.
-func (d *dataDir) signingKey(random io.Reader) (event.SigningKey, error) {
-	name := d.file("signing.key")
+// readSigningKey reads a signing key from its file.
+func readSigningKey(name string) (event.SigningKey, error) {
 	text, err := os.ReadFile(name)
-	if err == nil {
-		key, err := event.ParseSigningKey(text)
-		if err != nil {
-			return event.SigningKey{}, fmt.Errorf("signing key %s: %w", name, err)
-		}
-		return key, nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		return event.SigningKey{}, fmt.Errorf("signing key: %w", err)
 	}
-	key, err := event.GenerateSigningKey(random)
+	key, err := event.ParseSigningKey(text)
+	if err != nil {
+		return event.SigningKey{}, fmt.Errorf("signing key %s: %w", name, err)
+	}
+	return key, nil
+}
+
+// signingKey reads the server's signing key, or makes one at the first start. It is on disk before it is used.
+func (d *dataDir) signingKey(random io.Reader) (event.SigningKey, error) {
+	name := d.file(signingKeyFile)
+	key, err := readSigningKey(name)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return key, err
+	}
+	key, err = event.GenerateSigningKey(random)
 	if err != nil {
 		return event.SigningKey{}, fmt.Errorf("make a signing key: %w", err)
 	}

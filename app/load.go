@@ -100,7 +100,7 @@ func decode(raw []byte, cfg *Config) error {
 	dec := yaml.NewDecoder(bytes.NewReader(raw))
 	dec.KnownFields(true) // for what lies within lists
 	if err := dec.Decode(cfg); err != nil {
-		return err
+		return readable(err)
 	}
 	if err := dec.Decode(&doc); !errors.Is(err, io.EOF) {
 		return errors.New("want one YAML document")
@@ -111,6 +111,8 @@ func decode(raw []byte, cfg *Config) error {
 // keys are what a file may say.
 type keys struct {
 	leaves, sections []string
+	// settings are those of the leaves, in the same order.
+	settings []Setting
 }
 
 func keysOf(cfg *Config) keys {
@@ -119,7 +121,7 @@ func keysOf(cfg *Config) keys {
 	for _, s := range all {
 		k.leaves = append(k.leaves, s.Key)
 	}
-	k.sections = sections(all)
+	k.sections, k.settings = sections(all), all
 	return k
 }
 
@@ -132,6 +134,12 @@ func (k keys) didYouMean(key, name string) string {
 }
 
 func checkKeys(node *yaml.Node, prefix string, known keys) error {
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	if node.Kind != yaml.MappingNode && prefix == "" {
+		return fmt.Errorf("line %d: want key: value lines, such as listen: localhost:8008, not %s", node.Line, kindName(node))
+	}
 	if node.Kind != yaml.MappingNode {
 		return fmt.Errorf("line %d: want key: value lines below %q", node.Line, strings.TrimSuffix(prefix, "."))
 	}
@@ -146,8 +154,14 @@ func checkKeys(node *yaml.Node, prefix string, known keys) error {
 			if err := checkKeys(value, key+".", known); err != nil {
 				return err
 			}
-		case !slices.Contains(known.leaves, key):
-			return fmt.Errorf("line %d: unknown key %q%s", name.Line, key, known.didYouMean(key, name.Value))
+		default:
+			leaf := slices.Index(known.leaves, key)
+			if leaf < 0 {
+				return fmt.Errorf("line %d: unknown key %q%s", name.Line, key, known.didYouMean(key, name.Value))
+			}
+			if err := known.settings[leaf].checkValue(value); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

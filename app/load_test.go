@@ -119,8 +119,34 @@ func TestMistakes(t *testing.T) {
 		{"no mapping", "gateway: 3\n", nil, `want key: value lines below "gateway"`},
 		{"no YAML", "a: [\n", nil, "yaml"},
 		{"two documents", "listen: :1\n---\nlisten: :2\n", nil, "one YAML document"},
-		{"a wrong type", "drain_timeout: soon\n", nil, "soon"},
-		{"a wrong flag", "", map[string]string{"drain-timeout": "soon"}, `--drain-timeout: "soon" is no duration`},
+		{"a wrong type", "drain_timeout: soon\n", nil, `line 1: drain_timeout: want a duration such as 5s or 2m, not "soon"`},
+		{"a duration without a unit", "listen: :1\ndrain_timeout: 5\n", nil, `line 2: drain_timeout: want a duration such as 5s or 2m, not "5"`},
+		{"no number", "gateway: {limits: {bad_tokens: {per_second: lots}}}\n", nil, `gateway.limits.bad_tokens.per_second: want a number, not "lots"`},
+		{"no whole number", "room: {shards: 1.5}\n", nil, `room.shards: want a whole number, not "1.5"`},
+		{"neither on nor off", "rate_limits: maybe\n", nil, `rate_limits: want on or off, not "maybe"`},
+		{"a list for a text", "listen: [a, b]\n", nil, "listen: want text, not a list"},
+		{"a section for a text", "listen: {port: 1}\n", nil, "listen: want text, not key: value lines"},
+		{"a text for a list", "gateway: {trusted_proxies: 10.0.0.0/8}\n", nil, `gateway.trusted_proxies: want a list such as [a, b], not "10.0.0.0/8"`},
+		{"a text for a map", "databases: sqlite\n", nil, `databases: want name: value lines, not "sqlite"`},
+		{"a list in a list", "identity: {terms: [{id: [a]}]}\n", nil, "identity.terms: line 1: a list is not wanted here"},
+		{"a list", "- listen: :1\n", nil, "line 1: want key: value lines, such as listen: localhost:8008, not a list"},
+		{"a word", "hello\n", nil, `line 1: want key: value lines, such as listen: localhost:8008, not "hello"`},
+		{"a port that does not exist", "listen: localhost:99999\n", nil, `listen "localhost:99999": want host:port or :port, with a port from 0 to 65535`},
+		{"no port", "listen: \"localhost:\"\n", nil, "with a port from 0 to 65535"},
+		{"an admin port that does not exist", "admin_listen: localhost:-1\n", nil, `admin_listen "localhost:-1"`},
+		{"one port for both", "admin_listen: localhost:8008\n", nil, `admin_listen "localhost:8008": is taken by listen`},
+		{"one port for both, by another name", "admin_listen: 127.0.0.1:8008\n", nil, "is taken by listen"},
+		{"one port for both, everywhere", "listen: :8008\nadmin_listen: 10.0.0.1:8008\n", nil, "is taken by listen"},
+		{"no URL", "gateway: {public_url: nope}\n", nil, `gateway: public_url "nope": want a URL such as https://chat.example.org`},
+		{"no user id", "gateway: {support: {matrix_id: foo}}\n", nil, `gateway: support: matrix_id "foo": want a user id`},
+		{"no email address", "gateway: {support: {email: foo}}\n", nil, `email "foo": want an address`},
+		{"no page", "gateway: {support: {page: foo}}\n", nil, `page "foo": want a URL`},
+		{"a slow look-up of tokens", "gateway: {auth: {timeout: 5s}}\n", nil, "gateway: auth: timeout 5s: want more than 0 and at most 2s"},
+		{"a database URL that is none", "database: \"postgres://h:port/x\"\n", nil, "database: cannot be read as a PostgreSQL URL"},
+		{"a service's database URL that is none", "databases: {room: \"mysql://x\"}\n", nil, "databases: room: want postgres://… or sqlite:PATH"},
+		{"a wrong flag", "", map[string]string{"drain-timeout": "soon"}, `--drain-timeout: want a duration such as 5s or 2m, not "soon"`},
+		{"a flag's fraction", "", map[string]string{"room-shards": "1.5"}, `--room-shards: want a whole number, not "1.5"`},
+		{"an empty flag", "", map[string]string{"room-shards": ""}, `--room-shards: want a whole number, not ""`},
 		{"a wrong word", "registration: opne\n", nil, `registration "opne": want open, token or closed: did you mean "open"?`},
 		{"a wrong address", "listen: nowhere\n", nil, `listen "nowhere": want host:port`},
 		{"a wrong admin address", "admin_listen: nowhere\n", nil, `admin_listen "nowhere"`},
@@ -142,6 +168,62 @@ func TestMistakes(t *testing.T) {
 	}
 	_, err := app.Load(app.Source{File: "/nowhere.yaml"})
 	require.ErrorContains(t, err, "/nowhere.yaml")
+}
+
+func TestMistakesAreToldInTheWordsOfTheFile(t *testing.T) {
+	for _, text := range []string{
+		"drain_timeout: 5\n", "identity:\n  terms:\n  - {id: a, langages: {}}\n", "identity:\n  terms:\n  - {id: [a]}\n", "databases: {room: [a]}\n",
+	} {
+		_, err := app.Load(app.Source{File: writeFile(t, text)})
+		require.Error(t, err)
+		require.NotRegexp(t, `!!|unmarshal|time\.Duration|identity\.[A-Z]|app\.[A-Z]`, err.Error())
+	}
+}
+
+func TestPortsThatDoNotMeet(t *testing.T) {
+	for _, addresses := range [][2]string{
+		{"localhost:8008", "localhost:9008"}, {"10.0.0.1:80", "10.0.0.2:80"}, {"127.0.0.1:0", "127.0.0.1:0"}, {"10.0.0.1:80", "localhost:80"},
+	} {
+		_, err := app.Load(app.Source{Flags: map[string]string{"listen": addresses[0], "admin-listen": addresses[1]}})
+		require.NoError(t, err, addresses)
+	}
+}
+
+// TestCheckLooksAtFiles and leaves everything as it is.
+func TestCheckLooksAtFiles(t *testing.T) {
+	dir := t.TempDir()
+	cfg, err := app.Load(app.Source{Flags: map[string]string{"data-dir": filepath.Join(dir, "made", "on", "start")}})
+	require.NoError(t, err)
+	require.NoError(t, app.Check(cfg))
+	missing := cfg
+	missing.Gateway.TLSCert, missing.Gateway.TLSKey = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	require.ErrorContains(t, app.Check(missing), "gateway.tls_cert and gateway.tls_key: TLS certificate: stat "+missing.Gateway.TLSCert)
+	_, err = app.New(t.Context(), missing, app.Options{})
+	require.ErrorContains(t, err, "gateway.tls_cert", "before anything is made")
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, entries)
+
+	name := filepath.Join(dir, "file")
+	require.NoError(t, os.WriteFile(name, []byte("nonsense"), 0o600))
+	for _, path := range []string{"/proc/foo", name, filepath.Join(name, "below")} {
+		bad := cfg
+		bad.DataDir = path
+		require.ErrorContains(t, app.Check(bad), "data_dir "+path)
+	}
+	require.NoError(t, os.Rename(name, filepath.Join(dir, "signing.key")))
+	cfg.DataDir = dir
+	require.ErrorContains(t, app.Check(cfg), "signing.key")
+}
+
+func TestTheHelpListsTheTargets(t *testing.T) {
+	for _, s := range app.Settings() {
+		if s.Key == "target" {
+			for service := range app.Routes() {
+				require.Contains(t, s.Usage, service)
+			}
+		}
+	}
 }
 
 func TestUnknownEnvironmentVariablesAreTold(t *testing.T) {

@@ -92,8 +92,10 @@ func (s Setting) Set(text string) error {
 		s.value.SetZero()
 		return nil
 	}
-	if err := yaml.Unmarshal([]byte(text), s.value.Addr().Interface()); err != nil || text == "" {
-		return fmt.Errorf("%q is no %s", text, s.Kind())
+	var doc yaml.Node
+	err := yaml.Unmarshal([]byte(text), &doc)
+	if err != nil || len(doc.Content) == 0 || decodeNode(doc.Content[0], s.value.Addr()) != nil {
+		return fmt.Errorf("want %s, not %q", s.wanted(), text)
 	}
 	return nil
 }
@@ -106,7 +108,7 @@ func (s Setting) setMap(text string) error {
 		}
 		name, value, ok := strings.Cut(item, "=")
 		if !ok {
-			return fmt.Errorf("%q is no list of name=value", name)
+			return fmt.Errorf("want name=value,name=value, not %q", name)
 		}
 		m.SetMapIndex(reflect.ValueOf(strings.TrimSpace(name)),
 			reflect.ValueOf(strings.TrimSpace(value)).Convert(s.value.Type().Elem()))

@@ -5,8 +5,8 @@ var usage = map[string]string{
 	"server_name":                "name of the homeserver, the part of user ids after the colon; never change it once people have registered",
 	"data_dir":                   "directory for the databases, the signing key and the admin socket",
 	"listen":                     "address for clients, host:port; localhost is reached from this machine only",
-	"admin_listen":               "address for /healthz, /readyz and /metrics, such as localhost:9008; empty for none. Keep it private",
-	"target":                     "services to run: all",
+	"admin_listen":               "address for /healthz, /readyz, /metrics and /debug/pprof, such as localhost:9008; empty for none. Keep it private",
+	"target":                     "services to run, with commas: all, or identity, room, sync and gateway; this version runs all of them in one process",
 	"registration":               "who may register: open, token or closed; by default open while listening on localhost only, else closed",
 	"registration_shared_secret": "secret for registering accounts with tools through /_synapse/admin/v1/register; empty turns that off",
 	"rate_limits":                "refuse clients that are too fast: on or off",
@@ -27,7 +27,7 @@ var usage = map[string]string{
 
 	"gateway.auth.cache_for":     "how long a token's owner is remembered; at most 2s",
 	"gateway.auth.cache_entries": "how many tokens are remembered",
-	"gateway.auth.timeout":       "how long a token's look-up may take",
+	"gateway.auth.timeout":       "how long a token's look-up may take; at most 2s",
 	"gateway.auth.max_polls":     "how many long polls an account may have at once",
 
 	"gateway.limits.account.default.per_second":  "requests a second of an account, where no other limit applies",
@@ -106,4 +106,7 @@ var usage = map[string]string{
 	"room.commit_timeout":     "how long an operation may take, with its repetitions",
 	"room.max_invites":        "how many people may be invited when a room is made",
 	"room.follow_concurrency": "how many rooms are written at once when profiles change",
+	"room.depart_after":       "when the rooms of a deactivated user are looked through again for what requests under way have joined",
+	"room.max_aliases":        "aliases that a room may have",
+	"room.max_state":          "state events that a room may have besides those of its members",
 }

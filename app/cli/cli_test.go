@@ -14,10 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"hongyan/app/cli"
-	"hongyan/platform/obs/obstest"
 )
-
-func TestMain(m *testing.M) { obstest.Main(m) }
 
 // output is what a command prints, while it runs.
 type output struct {
@@ -77,8 +74,14 @@ func TestHelp(t *testing.T) {
 
 func TestMistakesNameWhatWasMeant(t *testing.T) {
 	fails(t, "unknown flag --lsten: did you mean --listen?", "serve", "--lsten", ":1")
-	fails(t, `"soon" is no duration`, "serve", "--drain-timeout", "soon")
-	fails(t, `unknown command "serv"`, "serv")
+	fails(t, `want a duration such as 5s or 2m, not "soon"`, "serve", "--drain-timeout", "soon")
+	fails(t, `unknown command "serv": did you mean "serve"?`, "serv")
+	fails(t, `hongyan user: unknown command "lst": did you mean "list"?`, "user", "lst")
+	fails(t, `hongyan user: unknown command "frob": want one of add, deactivate, list, lock, passwd, `, "user", "frob")
+	fails(t, `hongyan token: unknown command "ad": did you mean "add"?`, "token", "ad")
+	fails(t, `hongyan config: unknown command "chek": did you mean "check"?`, "config", "chek")
+	fails(t, "unknown flag --user: did you mean --users?", "bench", "--user", "3")
+	require.Contains(t, must(t, "", "user"), "\n  passwd")
 	fails(t, `unknown command "x"`, "serve", "x")
 	fails(t, "accepts 1 arg(s)", "user", "add")
 }
@@ -93,6 +96,9 @@ func TestConfigCheckAndPrint(t *testing.T) {
 	require.NotContains(t, out, "hush")
 	require.NoError(t, os.WriteFile(file, []byte("sever_name: x\n"), 0o600))
 	fails(t, `did you mean "server_name"?`, "config", "check", "--config", file)
+
+	fails(t, "configuration: data_dir /proc/foo", "config", "check", "--data-dir", "/proc/foo")
+	fails(t, "configuration: gateway.tls_cert", "config", "check", "--gateway-tls-cert", "/nowhere.pem", "--gateway-tls-key", "/nowhere.pem")
 
 	t.Setenv("HONGYAN_CONFIG", file)
 	fails(t, `did you mean "server_name"?`, "config", "check")

@@ -4,10 +4,12 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"hongyan/app"
 )
 
 func configCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Check or print the configuration"}
+	cmd := &cobra.Command{Use: "config", Short: "Check or print the configuration", Args: cobra.ArbitraryArgs, RunE: runGroup}
 	cmd.AddCommand(configCheckCommand(), configPrintCommand())
 	return cmd
 }
@@ -16,14 +18,21 @@ func configCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Say whether the server would start with this configuration",
-		Args:  cobra.NoArgs,
+		Long: `Say whether the server would start with this configuration: its values, and the files and directories that it names.
+
+Nothing is changed, and nobody is connected to: whether the ports are free and the database answers shows when it starts.`,
+		Args: cobra.NoArgs,
 	}
 	flags := addSettings(cmd, everySetting)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if _, err := flags.load(cmd); err != nil {
+		cfg, err := flags.load(cmd)
+		if err != nil {
 			return err
 		}
-		_, err := fmt.Fprintln(cmd.OutOrStdout(), "the configuration is fine")
+		if err := app.Check(cfg); err != nil {
+			return fmt.Errorf("configuration: %w", err)
+		}
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), "the configuration is fine")
 		return err
 	}
 	return cmd

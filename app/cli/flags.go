@@ -30,7 +30,6 @@ func addSettings(cmd *cobra.Command, keep func(app.Setting) bool) *settingFlags 
 			flags.Var(&settingFlag{setting: s, to: f.given}, s.Flag, s.Usage)
 		}
 	}
-	cmd.SetFlagErrorFunc(suggestFlag)
 	return f
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,10 +15,10 @@ import (
 
 // readPassword asks for a password twice on a terminal, or reads one line of standard input. Passwords are never
 // arguments: those are seen by everybody on the machine.
-func readPassword(cmd *cobra.Command) (string, error) {
+func readPassword(ctx context.Context, cmd *cobra.Command) (string, error) {
 	terminal, ok := cmd.InOrStdin().(*os.File)
 	if !ok || !term.IsTerminal(int(terminal.Fd())) {
-		line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+		line, err := await(ctx, func() (string, error) { return bufio.NewReader(cmd.InOrStdin()).ReadString('\n') })
 		if err != nil && !errors.Is(err, io.EOF) {
 			return "", fmt.Errorf("read the password: %w", err)
 		}
@@ -27,11 +28,11 @@ func readPassword(cmd *cobra.Command) (string, error) {
 		}
 		return line, nil
 	}
-	first, err := askHidden(cmd, terminal, "Password: ")
+	first, err := askHidden(ctx, cmd, terminal, "Password: ")
 	if err != nil {
 		return "", err
 	}
-	second, err := askHidden(cmd, terminal, "Password again: ")
+	second, err := askHidden(ctx, cmd, terminal, "Password again: ")
 	switch {
 	case err != nil:
 		return "", err
@@ -43,24 +44,54 @@ func readPassword(cmd *cobra.Command) (string, error) {
 	return first, nil
 }
 
-func askHidden(cmd *cobra.Command, terminal *os.File, question string) (string, error) {
+// askHidden reads a line that the terminal does not show. The terminal is as it was when it returns.
+func askHidden(ctx context.Context, cmd *cobra.Command, terminal *os.File, question string) (string, error) {
+	fd := int(terminal.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return "", fmt.Errorf("read the password: %w", err)
+	}
 	_, _ = fmt.Fprint(cmd.ErrOrStderr(), question)
-	answer, err := term.ReadPassword(int(terminal.Fd()))
+	answer, err := await(ctx, func() (string, error) {
+		line, err := term.ReadPassword(fd)
+		return string(line), err
+	})
+	err = errors.Join(err, term.Restore(fd, before))
 	_, _ = fmt.Fprintln(cmd.ErrOrStderr())
 	if err != nil {
 		return "", fmt.Errorf("read the password: %w", err)
 	}
-	return string(answer), nil
+	return answer, nil
+}
+
+// await returns what read returns, or ctx's error where that ends first. Nothing can end a read of a terminal or a pipe:
+// it is then left to the end of the process, which is at hand.
+func await(ctx context.Context, read func() (string, error)) (string, error) {
+	type result struct {
+		text string
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		text, err := read()
+		done <- result{text, err}
+	}()
+	select {
+	case r := <-done:
+		return r.text, r.err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 }
 
 // confirm asks a question on a terminal; elsewhere --yes is needed.
-func confirm(cmd *cobra.Command, question string) error {
+func confirm(ctx context.Context, cmd *cobra.Command, question string) error {
 	terminal, ok := cmd.InOrStdin().(*os.File)
 	if !ok || !term.IsTerminal(int(terminal.Fd())) {
 		return errors.New("nobody to ask: give --yes")
 	}
 	_, _ = fmt.Fprint(cmd.ErrOrStderr(), question+" [y/N] ")
-	answer, err := bufio.NewReader(terminal).ReadString('\n')
+	answer, err := await(ctx, func() (string, error) { return bufio.NewReader(terminal).ReadString('\n') })
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read the answer: %w", err)
 	}

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"context"
-	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -34,15 +32,11 @@ Each setting is a key of the file that --config names, a flag, and an environmen
 			return err
 		}
 		syscall.Umask(0o077) // databases and keys are nobody else's
-		// The first signal stops with a drain, the second at once.
-		ctx, restore := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
-		defer restore()
-		context.AfterFunc(ctx, restore)
-		server, err := app.New(ctx, cfg, app.Options{Version: version})
+		server, err := app.New(cmd.Context(), cfg, app.Options{Version: version})
 		if err != nil {
 			return err
 		}
-		return server.Run(ctx)
+		return server.Run(cmd.Context()) // the first signal stops it with a drain, the second at once
 	}
 	return cmd
 }

@@ -13,7 +13,7 @@ import (
 
 func tokenCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "token",
+		Use: "token", Args: cobra.ArbitraryArgs, RunE: runGroup,
 		Short: "Administer registration tokens of the running server",
 		Long:  "Administer registration tokens: who has one may register while registration is by token.",
 	}

@@ -17,6 +17,8 @@ func userCommand() *cobra.Command {
 		Use:   "user",
 		Short: "Administer accounts of the running server",
 		Long:  "Administer accounts of the running server, over the socket in its data directory.",
+		Args:  cobra.ArbitraryArgs,
+		RunE:  runGroup,
 	}
 	cmd.AddCommand(userAddCommand(), userPasswdCommand(), userListCommand(), userDeactivateCommand())
 	for _, change := range statusChanges {
@@ -54,7 +56,7 @@ func userAddCommand() *cobra.Command {
 	}
 	admin := cmd.Flags().Bool("admin", false, "make it an administrator")
 	return withAdmin(cmd, func(ctx context.Context, cmd *cobra.Command, server identitypb.AdminClient, args []string) error {
-		password, err := readPassword(cmd)
+		password, err := readPassword(ctx, cmd)
 		if err != nil {
 			return err
 		}
@@ -74,7 +76,7 @@ func userPasswdCommand() *cobra.Command {
 	}
 	keep := cmd.Flags().Bool("keep-devices", false, "leave the account's devices signed in")
 	return withAdmin(cmd, func(ctx context.Context, cmd *cobra.Command, server identitypb.AdminClient, args []string) error {
-		password, err := readPassword(cmd)
+		password, err := readPassword(ctx, cmd)
 		if err != nil {
 			return err
 		}
@@ -137,7 +139,7 @@ func userDeactivateCommand() *cobra.Command {
 	yes := cmd.Flags().BoolP("yes", "y", false, "do not ask")
 	return withAdmin(cmd, func(ctx context.Context, cmd *cobra.Command, server identitypb.AdminClient, args []string) error {
 		if !*yes {
-			if err := confirm(cmd, fmt.Sprintf("Deactivate %s for ever?", args[0])); err != nil {
+			if err := confirm(ctx, cmd, fmt.Sprintf("Deactivate %s for ever?", args[0])); err != nil {
 				return err
 			}
 		}

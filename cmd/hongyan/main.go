@@ -2,7 +2,6 @@
 package main
 
 import (
-	"context"
 	"os"
 
 	"hongyan/app/cli"
@@ -12,5 +11,5 @@ import (
 var version = "dev"
 
 func main() {
-	os.Exit(cli.Main(context.Background(), version, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(cli.Process(version))
 }

@@ -60,14 +60,26 @@ func Setup(c LogConfig, out io.Writer) error {
 		return fmt.Errorf("set up logging: %w", err)
 	}
 	logx.SetWriter(logx.NewWriter(&scrubber{out: out}))
+	disarm()
 	SetLevel(c.Level)
+	prometheus.Enable()
+	return nil
+}
+
+// Quiet is for a process that is no server: it logs nothing, go-zero leaves its signals alone, and what it has to say it
+// prints by itself. Setup may follow.
+func Quiet() {
+	disarm()
+	SetLevel("off")
+}
+
+// disarm switches off what go-zero does to a process by itself.
+func disarm() {
 	logx.DisableStat()
 	stat.DisableLog()
-	prometheus.Enable()
-	// go-zero listens to SIGTERM by itself and kills the process when it has not ended in 5.5 s. The composition
+	// go-zero listens to SIGTERM and SIGINT by itself and kills the process when it has not ended in 5.5 s. The composition
 	// root has its own drain and its own limit.
 	proc.SetTimeToForceQuit(math.MaxInt64)
-	return nil
 }
 
 // SetLevel changes the level of a running process: debug, info, error or off. Anything else is info.

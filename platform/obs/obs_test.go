@@ -238,3 +238,15 @@ func TestSignals(t *testing.T) {
 	require.NoError(t, cmd.Wait())
 	require.Equal(t, "drained", strings.TrimSpace(string(rest)))
 }
+
+func TestQuiet(t *testing.T) {
+	var out buffer
+	require.NoError(t, obs.Setup(obs.LogConfig{Level: "debug", Format: "plain"}, &out))
+	obs.Quiet()
+	logx.Error("nothing")
+	logx.Stat("CPU: 1m")
+	require.Empty(t, out.take())
+	require.NoError(t, obs.Setup(obs.LogConfig{Level: "debug", Format: "plain"}, &out))
+	logx.Debug("something")
+	require.Contains(t, out.take(), "something", "a server logs all the same")
+}

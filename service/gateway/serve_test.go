@@ -300,7 +300,7 @@ func TestNoSecretIsLogged(t *testing.T) {
 	require.Contains(t, logs.String(), "@alice:x")
 	require.NotContains(t, logs.String(), "tok-")
 	require.NotContains(t, logs.String(), "hunter2")
-	require.Regexp(t, `GET /nothing\?access_token=\[redacted\] 404 \d+ms request_id=\S+ address=127\.0\.0\.1\s`, logs.String())
+	require.Regexp(t, `GET /nothing\?access_token=\[redacted\] 404 \d+ms request_id=\S+ address=127\.0\.0\.1`, logs.String())
 	require.NotContains(t, logs.String(), "invalid IP")
-	require.NotContains(t, logs.String(), `user=""`)
+	require.NotContains(t, strings.ReplaceAll(logs.String(), `\`, ""), `user=""`)
 }
