@@ -142,8 +142,29 @@ func (w *working) addAlias(ctx context.Context, name, creator string) error {
 	if taken {
 		return matrix.Errorf(matrix.CodeUnknown, "The room alias %s exists already.", name).WithStatus(http.StatusConflict)
 	}
+	if err := w.checkAliases(ctx); err != nil {
+		return err
+	}
 	w.aliases = append(w.aliases, store.Alias{Alias: name, RoomID: string(w.roomID), Creator: creator})
 	w.statements = append(w.statements, store.AddAlias(name, w.base.stream.ID, creator, w.now))
+	return nil
+}
+
+// checkAliases refuses one more alias to a room that has as many as it may. Instances that add some at once may exceed
+// that by a few.
+func (w *working) checkAliases(ctx context.Context) error {
+	n, err := w.s.store.CountAliases(ctx, w.base.stream.ID)
+	if err != nil {
+		return matrix.Unavailable(err)
+	}
+	for _, a := range w.aliases {
+		if a.RoomID != "" {
+			n++
+		}
+	}
+	if n >= w.s.cfg.MaxAliases {
+		return matrix.Errorf(matrix.CodeResourceLimitExceeded, "A room may have %d aliases.", w.s.cfg.MaxAliases)
+	}
 	return nil
 }
 

@@ -28,6 +28,13 @@ type Config struct {
 	MaxInvites int `yaml:"max_invites"`
 	// FollowConcurrency bounds how many rooms are written at once for changes of profiles.
 	FollowConcurrency int `yaml:"follow_concurrency"`
+	// DepartAfter is when the rooms of a deactivated user are looked through for the second time: longer than any request
+	// may take from the moment when its token was looked up, at the gateway and here.
+	DepartAfter time.Duration `yaml:"depart_after"`
+	// MaxAliases bounds the aliases of a room.
+	MaxAliases int `yaml:"max_aliases"`
+	// MaxState bounds the state events of a room besides those of members.
+	MaxState int `yaml:"max_state"`
 }
 
 // Default returns the configuration that needs no thought.
@@ -41,6 +48,9 @@ func Default() Config {
 		CommitTimeout:     15 * time.Second,
 		MaxInvites:        500,
 		FollowConcurrency: 8,
+		DepartAfter:       2 * time.Minute,
+		MaxAliases:        1000,
+		MaxState:          50_000,
 	}
 }
 
@@ -50,8 +60,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("default_version %q is no supported room version", c.DefaultVersion)
 	}
 	if c.Shards < 1 || c.CacheBytes < 1 || c.QueueLength < 1 || c.BatchOperations < 1 || c.CommitTimeout <= 0 ||
-		c.MaxInvites < 0 || c.FollowConcurrency < 1 {
-		return errors.New("limits of the room service must be positive")
+		c.MaxInvites < 0 || c.FollowConcurrency < 1 || c.DepartAfter < c.CommitTimeout || c.MaxAliases < 1 || c.MaxState < 1 {
+		return errors.New("limits of the room service must be positive, and depart_after no less than commit_timeout")
 	}
 	return nil
 }

@@ -42,6 +42,11 @@ func (s *Service) applyIdentity(ctx context.Context, records []eventlog.Record) 
 			if err := s.forgetTxns(ctx, n); err != nil {
 				return err
 			}
+			if n.deactivated {
+				if err := s.noteDeparture(ctx, n.user); err != nil {
+					return err
+				}
+			}
 			rooms, change, err = s.consequences(ctx, n)
 			return err
 		})

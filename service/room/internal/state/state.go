@@ -135,6 +135,9 @@ func (s State) Members() iter.Seq[*Member] { return s.members.all() }
 // Entries ranges over all entries in no order.
 func (s State) Entries() iter.Seq[*Entry] { return s.other.all() }
 
+// Others returns how many state events there are that are no member events.
+func (s State) Others() int { return s.other.size }
+
 // Len returns how many state events there are, members included.
 func (s State) Len() int { return s.other.size + s.members.size }
 

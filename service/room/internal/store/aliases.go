@@ -49,6 +49,14 @@ func (s *Store) Aliases(ctx context.Context, room int64) ([]string, error) {
 	return aliases, rows.Err()
 }
 
+// CountAliases counts the aliases of a room.
+func (s *Store) CountAliases(ctx context.Context, room int64) (n int, err error) {
+	if err := s.db.QueryRow(ctx, `SELECT count(*) FROM room_alias WHERE room = $1`, room).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count aliases of room %d: %w", room, err)
+	}
+	return n, nil
+}
+
 // AddAlias writes a new alias.
 func AddAlias(alias string, room int64, creator string, createdMS int64) eventlog.Statement {
 	return eventlog.Statement{
