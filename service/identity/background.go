@@ -41,6 +41,7 @@ func within(ctx context.Context, limit time.Duration, do func(context.Context) e
 }
 
 func (s *Service) expire(ctx context.Context) error {
-	s.failures.prune()
+	s.fromOne.prune()
+	s.fromAll.prune()
 	return s.store.Expire(ctx, s.nowMs(), s.cfg.Auth.Max)
 }
