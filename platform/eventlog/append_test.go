@@ -189,7 +189,7 @@ func TestStatementsAreOfTheAppend(t *testing.T) {
 			a := message(s, expect, id)
 			a.Txns = []eventlog.Txn{{Scope: "alice", ID: id, Response: []byte(id)}}
 			a.Statements = []eventlog.Statement{
-				{SQL: "INSERT INTO extremity (room, event_ids, soft) VALUES ($1, $2, $3)", Args: []any{int64(expect), id, true}},
+				{SQL: "INSERT INTO extremity (room, event_ids, soft) VALUES ($1, $2, $3)", Args: []any{expect, id, true}},
 				{SQL: "UPDATE extremity SET event_ids = $2 WHERE soft = $1 AND room >= 0", Args: []any{true, id}, Want: want},
 			}
 			_, err := l.Append(t.Context(), a)

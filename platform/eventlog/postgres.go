@@ -88,7 +88,7 @@ func (e *lostError) Unwrap() error { return e.err }
 func (s *postgresStore) write(ctx context.Context, batch []*pending) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
-		return fmt.Errorf("%w: connect: %s", errNotSent, err)
+		return fmt.Errorf("%w: connect: %s", errNotSent, err) //nolint:errorlint // whatever kept it from connecting, the batch was not sent
 	}
 	defer conn.Release()
 	peer, known := conn.Conn().PgConn().CustomData()[backendKey].(backend)

@@ -176,7 +176,7 @@ type pgTx struct {
 }
 
 func (t pgTx) Query(ctx context.Context, sql string, args ...any) (Rows, error) {
-	rows, err := t.tx.Query(ctx, t.rw.rewrite(sql), args...)
+	rows, err := t.tx.Query(ctx, t.rw.rewrite(sql), args...) //nolint:sqlclosecheck // the caller closes them
 	if err != nil {
 		return nil, err
 	}

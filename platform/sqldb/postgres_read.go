@@ -9,7 +9,7 @@ import (
 // pgRead is a query of the pool. When its connection turns out to be lost before a row has come (the server was restarted, or
 // ended an idle session), it is asked again on another, as often as there may be connections: reads may be repeated.
 type pgRead struct {
-	ctx     context.Context // the query's
+	ctx     context.Context //nolint:containedctx // the query's, which it is asked again with
 	p       *postgres
 	sql     string
 	args    []any

@@ -71,7 +71,7 @@ func (c *liteCheckpointer) copyBack() error {
 	}
 	for length-copied >= finishBelow {
 		before := copied
-		if length, copied, err = checkpoint(c.conn, "PASSIVE"); err != nil {
+		if _, copied, err = checkpoint(c.conn, "PASSIVE"); err != nil {
 			return err
 		}
 		if copied <= before {

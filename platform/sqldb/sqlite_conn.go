@@ -138,7 +138,7 @@ func (c *liteConn) close() error {
 
 // liteRows reads a statement's rows.
 type liteRows struct {
-	ctx     context.Context // the query's, looked at between rows
+	ctx     context.Context //nolint:containedctx // the query's, looked at between rows
 	stmt    *liteStmt
 	rows    driver.Rows
 	values  []driver.Value

@@ -25,7 +25,7 @@ type liteWriter struct {
 
 // liteWrite is a write that waits in the queue.
 type liteWrite struct {
-	ctx context.Context // the caller's
+	ctx context.Context //nolint:containedctx // the caller's, who waits
 	f   func(context.Context, Tx) error
 	// outside runs instead of f, after the batch's transaction.
 	outside  func(*liteConn) error
@@ -184,7 +184,7 @@ func (w *liteWriter) transact(batch []*liteWrite) error {
 // one runs a request's function. It returns an error when the transaction must be given up.
 func (w *liteWriter) one(req *liteWrite, savepoint bool) error {
 	if req.err = req.ctx.Err(); req.err != nil {
-		return nil
+		return nil //nolint:nilerr // the request fails, the transaction goes on
 	}
 	if savepoint {
 		if err := w.sql("SAVEPOINT w"); err != nil {

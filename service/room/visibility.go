@@ -150,12 +150,6 @@ func (p *perspective) sees(seq int64) bool {
 	return i < len(p.spans) && p.spans[i].first <= seq
 }
 
-// seesAny reports whether the user may see an event in (after, through].
-func (p *perspective) seesAny(after, through int64) bool {
-	_, ok := p.spanBackward(after, through)
-	return ok
-}
-
 // spanBackward returns the last part of (after, through] that is visible throughout.
 func (p *perspective) spanBackward(after, through int64) (span, bool) {
 	i := sort.Search(len(p.spans), func(i int) bool { return p.spans[i].first > through }) - 1

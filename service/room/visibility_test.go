@@ -136,12 +136,12 @@ func (g *rig) checkReads(roomID string, forgot int) {
 	backwards := g.get("bob", roomPath(roomID)+"/messages?dir=b&limit=100").ids("chunk")
 	slices.Reverse(backwards)
 	require.Equal(t, visible, backwards, "backwards")
-	g.checkContext(roomID, all, want, visible)
+	g.checkContext(roomID, visible)
 	g.checkState(roomID, all, want)
 }
 
 // checkContext looks at what stands around each visible event.
-func (g *rig) checkContext(roomID string, all []map[string]any, want verdict, visible []string) {
+func (g *rig) checkContext(roomID string, visible []string) {
 	for i, id := range visible {
 		a := g.get("bob", roomPath(roomID, "context", id)+"?limit=4")
 		before := slices.Clone(visible[max(0, i-2):i])
