@@ -199,3 +199,21 @@ func TestAFailedLoadIsTriedAgain(t *testing.T) {
 	require.True(t, ok)
 	require.NotNil(t, change.Room)
 }
+
+func TestNobodyWaitsForANodeThatEnded(t *testing.T) {
+	w := newWorld(t, live.Default())
+	w.member("!a", "@alice", "join")
+	waiting := make(chan error, 2)
+	go func() {
+		_, err := w.node.Attach(context.Background(), "@alice") // the logs' heads are never known
+		waiting <- err
+	}()
+	started := newWorld(t, live.Default()).start()
+	u := started.attach("@alice")
+	go func() { waiting <- started.node.AwaitApplied(context.Background(), []int64{1}, u.Shard, 0) }()
+	w.node.End()
+	started.node.End()
+	require.ErrorIs(t, <-waiting, live.ErrEnded)
+	require.ErrorIs(t, <-waiting, live.ErrEnded)
+	<-started.node.Ended()
+}
