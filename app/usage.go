@@ -95,6 +95,9 @@ var usage = map[string]string{
 	"sync.max_typing":         "longest time that somebody types without saying so again",
 	"sync.max_unread":         "newest events of a room that are looked at to count the unread ones",
 	"sync.max_data":           "pieces of account data that a user may store, of all rooms together",
+	"sync.max_global_data":    "pieces of account data of no room that a user may store",
+	"sync.max_data_bytes":     "account data that a user may store, in bytes in all",
+	"sync.large_answers":      "how many answers are in memory at once that may hold all that is stored for a user",
 	"sync.max_filters":        "filters that a user may store",
 	"sync.max_tags":           "tags that a user may give a room",
 

@@ -158,8 +158,10 @@ func TestReadObject(t *testing.T) {
 		_, err = httpx.ReadObject(request(text))
 		require.Equal(t, matrix.CodeBadJSON, matrix.AsError(err).Code, text)
 	}
-	_, err = httpx.ReadObject(request("{"))
-	require.Equal(t, matrix.CodeNotJSON, matrix.AsError(err).Code)
+	for _, text := range []string{"{", `{"a":["\ud800"]}`} {
+		_, err = httpx.ReadObject(request(text))
+		require.Equal(t, matrix.CodeNotJSON, matrix.AsError(err).Code, text)
+	}
 }
 
 type failing struct{ err error }

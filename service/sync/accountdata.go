@@ -70,7 +70,7 @@ func (s *Service) putAccountData(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	err = s.users.PutData(r.Context(), user, &syncpb.AccountData{RoomId: room, Type: eventType, Content: content}, s.cfg.MaxData)
+	err = s.users.PutData(r.Context(), user, &syncpb.AccountData{RoomId: room, Type: eventType, Content: content})
 	if err != nil {
 		return unavailable(err)
 	}

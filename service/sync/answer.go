@@ -13,6 +13,7 @@ import (
 
 // answer is one answer that is being put together. Its cut is what it is complete up to, its token the same for the client.
 type answer struct {
+	p    *waiting
 	s    *Service
 	node *live.Node
 	r    *request
@@ -65,7 +66,17 @@ func (s *Service) answer(ctx context.Context, p *waiting, last bool) (body *[]by
 		m = &scratch{}
 	}
 	defer s.release(m)
-	a := &answer{s: s, node: p.node, r: r, u: u, view: view, now: s.deps.Clock().UnixMilli(), scratch: m}
+	defer func() {
+		if err != nil || !news && !last {
+			p.endTurn() // nothing large is left
+		}
+	}()
+	if r.initial() || r.fullState {
+		if err := s.takeTurn(ctx, p); err != nil {
+			return nil, false, err
+		}
+	}
+	a := &answer{s: s, p: p, node: p.node, r: r, u: u, view: view, now: s.deps.Clock().UnixMilli(), scratch: m}
 	changes, tick := a.take()
 	if a.entries, err = a.newEntries(ctx); err != nil {
 		return nil, false, err

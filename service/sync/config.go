@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"hongyan/service/sync/internal/live"
+	"hongyan/service/sync/internal/userlog"
 )
 
 // Config is what an administrator may change of the service.
@@ -25,8 +26,13 @@ type Config struct {
 	MaxTyping time.Duration `yaml:"max_typing"`
 	// MaxUnread is up to how many of a room's newest events are looked at to count the unread ones.
 	MaxUnread int `yaml:"max_unread"`
-	// MaxData is how many pieces of account data a user may store, of all rooms together.
-	MaxData int `yaml:"max_data"`
+	// MaxData is how many pieces of account data a user may store, of all rooms together, MaxGlobalData how many of them
+	// that are of no room, and MaxDataBytes how many bytes in all.
+	MaxData       int   `yaml:"max_data"`
+	MaxGlobalData int   `yaml:"max_global_data"`
+	MaxDataBytes  int64 `yaml:"max_data_bytes"`
+	// LargeAnswers is how many answers are put together or written at once that may hold all that is stored for a user.
+	LargeAnswers int `yaml:"large_answers"`
 	// MaxFilters is how many filters a user may store.
 	MaxFilters int `yaml:"max_filters"`
 	// MaxTags is how many tags a user may give a room.
@@ -38,7 +44,8 @@ func Default() Config {
 	return Config{
 		Live: live.Default(), MaxTimeout: 3 * time.Minute,
 		InitialEvents: 20, NewEvents: 100, MaxEvents: 1000,
-		RoomReads: 32, RequestReads: 8, MaxTyping: 2 * time.Minute, MaxUnread: 250, MaxData: 20_000, MaxFilters: 1000, MaxTags: 100,
+		RoomReads: 32, RequestReads: 8, MaxTyping: 2 * time.Minute, MaxUnread: 250, MaxFilters: 1000, MaxTags: 100,
+		MaxData: 20_000, MaxGlobalData: 1000, MaxDataBytes: 16 << 20, LargeAnswers: 16,
 	}
 }
 
@@ -53,7 +60,8 @@ func (c Config) Validate() error {
 	}{
 		{"max_timeout", int64(c.MaxTimeout)}, {"initial_events", int64(c.InitialEvents)}, {"new_events", int64(c.NewEvents)},
 		{"max_events", int64(c.MaxEvents)}, {"room_reads", int64(c.RoomReads)}, {"request_reads", int64(c.RequestReads)},
-		{"max_typing", int64(c.MaxTyping)}, {"max_unread", int64(c.MaxUnread)}, {"max_data", int64(c.MaxData)}, {"max_filters", int64(c.MaxFilters)},
+		{"max_typing", int64(c.MaxTyping)}, {"max_unread", int64(c.MaxUnread)}, {"max_data", int64(c.MaxData)}, {"max_global_data", int64(c.MaxGlobalData)},
+		{"max_data_bytes", c.MaxDataBytes}, {"large_answers", int64(c.LargeAnswers)}, {"max_filters", int64(c.MaxFilters)},
 		{"max_tags", int64(c.MaxTags)},
 	} {
 		if v.value < 1 {
@@ -61,4 +69,8 @@ func (c Config) Validate() error {
 		}
 	}
 	return nil
+}
+
+func (c Config) limits() userlog.Limits {
+	return userlog.Limits{Entries: c.MaxData, Global: c.MaxGlobalData, Bytes: c.MaxDataBytes}
 }

@@ -16,6 +16,9 @@ import (
 func (a *answer) newEntries(ctx context.Context) (map[string][]*live.Entry, error) {
 	list, ok := a.u.Entries(a.r.from.User, a.cut.User)
 	if !ok {
+		if err := a.s.takeTurn(ctx, a.p); err != nil {
+			return nil, err
+		}
 		records, err := a.s.users.EntriesAfter(ctx, a.r.user, a.r.from.User)
 		if err != nil {
 			return nil, unavailable(err)

@@ -46,6 +46,24 @@ func Section(name string, members ...string) string {
 	return string(append(dst, '}'))
 }
 
+// Turns are turns of large answers.
+type Turns struct{ t *turns }
+
+// NewTurns returns as many turns.
+func NewTurns(most int) Turns { return Turns{newTurns(most)} }
+
+// Take waits for a turn of a user.
+func (t Turns) Take(ctx context.Context, user string) (release func(), err error) {
+	return t.t.take(ctx, user)
+}
+
+// Users is how many users have turns or wait for some.
+func (t Turns) Users() int {
+	t.t.mu.Lock()
+	defer t.t.mu.Unlock()
+	return len(t.t.of)
+}
+
 // DrainDelay is how long a poll of a user waits in a drain that takes d.
 func DrainDelay(user string, d time.Duration) time.Duration {
 	now := time.UnixMilli(0)

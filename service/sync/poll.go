@@ -17,6 +17,8 @@ type waiting struct {
 	user   *live.User
 	view   live.View
 	waiter *live.Waiter
+	// turn gives back the turn of a large answer; nil where there is none.
+	turn func()
 	// deadline is when the request has waited for as long as its client asked for.
 	deadline time.Time
 }
@@ -85,6 +87,7 @@ func (s *Service) reply(w http.ResponseWriter, body *[]byte, err error) error {
 
 // leave ends what a request holds.
 func (s *Service) leave(p *waiting) {
+	p.endTurn()
 	if p.waiter != nil {
 		p.waiter.Close()
 	}

@@ -126,7 +126,7 @@ func (s *Service) mark(ctx context.Context, user, room, kind, eventID, thread st
 		if err != nil {
 			return err
 		}
-		return unavailable(s.users.PutData(ctx, user, &syncpb.AccountData{RoomId: room, Type: typeFullyRead, Content: content}, s.cfg.MaxData))
+		return unavailable(s.users.PutData(ctx, user, &syncpb.AccountData{RoomId: room, Type: typeFullyRead, Content: content}))
 	}
 	now := s.deps.Clock().UnixMilli()
 	if kind == receiptRead {

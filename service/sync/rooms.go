@@ -43,6 +43,11 @@ func (a *answer) appendRooms(ctx context.Context, dst []byte, changes []live.Cha
 			return dst, err
 		}
 	}
+	if len(sec.far)+len(sec.left) >= manyRooms {
+		if err := a.s.takeTurn(ctx, a.p); err != nil {
+			return dst, err
+		}
+	}
 	if err := a.readReceipts(ctx, sec.far); err != nil {
 		return dst, err
 	}

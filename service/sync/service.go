@@ -57,6 +57,7 @@ type Service struct {
 	filters filterCache
 	buffers bufferPool
 	scratch sync.Pool
+	turns   *turns
 	// reads bounds the rooms that are read from further back at once.
 	reads chan struct{}
 }
@@ -74,7 +75,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}
 	s := &Service{
 		cfg: cfg, deps: deps, rooms: logrpc.NewRemote(deps.RoomLog), reads: make(chan struct{}, cfg.RoomReads),
-		drain: newDrain(deps.Clock),
+		drain: newDrain(deps.Clock), turns: newTurns(cfg.LargeAnswers),
 	}
 	s.filters.standard = filter.Default()
 	s.roomHeads = newShared(s.rooms.Heads)
@@ -112,7 +113,7 @@ func (s *Service) Prepare(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("sync: %w", err)
 	}
-	s.log, s.users = log, userlog.New(log)
+	s.log, s.users = log, userlog.New(log, s.cfg.limits())
 	return nil
 }
 

@@ -19,47 +19,60 @@ func Schema() eventlog.Schema { return eventlog.Schema{Name: "sync"} }
 
 // Store reads and writes the user log.
 type Store struct {
-	log *eventlog.Log
+	log    *eventlog.Log
+	limits Limits
 	// Changes of one entry that depend on what it was run one after the other, so that they seldom meet: each holds the
 	// one token of its entry's slot.
 	slots [64]chan struct{}
 }
 
 // New returns a store over the log, which its owner runs.
-func New(log *eventlog.Log) *Store {
-	s := &Store{log: log}
+func New(log *eventlog.Log, limits Limits) *Store {
+	s := &Store{log: log, limits: limits}
 	for i := range s.slots {
 		s.slots[i] = make(chan struct{}, 1)
 	}
 	return s
 }
 
-// PutData sets account data of a user, global where the room is "". content is a JSON object. Of a user who has as many
-// entries as most already, nothing new is stored: M_RESOURCE_LIMIT_EXCEEDED.
-func (s *Store) PutData(ctx context.Context, userID string, d *syncpb.AccountData, most int) error {
+// PutData sets account data of a user, global where the room is "". content is a JSON object. Beyond the limits it fails
+// with M_RESOURCE_LIMIT_EXCEEDED or M_TOO_LARGE; data that are set through several instances at once may exceed them by
+// as much.
+func (s *Store) PutData(ctx context.Context, userID string, d *syncpb.AccountData) error {
 	entry, err := dataEntry(d)
 	if err != nil {
 		return err
 	}
+	// One after the other, so that each sees what those before it have stored.
+	release, err := s.enter(ctx, userID)
+	if err != nil {
+		return err
+	}
+	defer release()
 	stream, err := s.log.Stream(ctx, userID)
 	if err != nil {
 		return err
 	}
-	records, err := s.log.Latest(ctx, stream.ID, entry.Key)
+	old, err := s.exact(ctx, stream.ID, entry.Key)
 	if err != nil {
 		return err
 	}
-	if exactly(records, entry.Key) == nil {
-		all, err := s.log.Latest(ctx, stream.ID, dataPrefix)
-		if err != nil {
-			return err
-		}
-		if len(all) >= most {
-			return matrix.Errorf(matrix.CodeResourceLimitExceeded, "You have %d pieces of account data already.", most)
-		}
+	if err := s.fits(ctx, stream.ID, &entry, old); err != nil {
+		return err
 	}
 	_, err = s.log.Append(ctx, eventlog.Append{Stream: stream, Expect: eventlog.AnySeq, Entries: []eventlog.Entry{entry}})
 	return err
+}
+
+// enter waits until nobody else here is between reading and writing what has this name.
+func (s *Store) enter(ctx context.Context, name string) (release func(), err error) {
+	slot := s.slots[eventlog.ShardOf(name, len(s.slots))]
+	select {
+	case slot <- struct{}{}:
+		return func() { <-slot }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for another change of the entry: %w", ctx.Err())
+	}
 }
 
 // Data reads account data from the database; nil where it is not set.
@@ -104,26 +117,32 @@ func (s *Store) ChangeData(
 func (s *Store) change(
 	ctx context.Context, userID, key string, guarded bool, make func(*eventlog.Record) (*eventlog.Entry, error),
 ) error {
-	slot := s.slots[eventlog.ShardOf(userID+key, len(s.slots))]
-	select {
-	case slot <- struct{}{}:
-		defer func() { <-slot }()
-	case <-ctx.Done():
-		return fmt.Errorf("wait for another change of the entry: %w", ctx.Err())
+	name := userID + key
+	if guarded {
+		name = userID // account data share their limits
 	}
+	release, err := s.enter(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer release()
 	stream, err := s.log.Stream(ctx, userID)
 	if err != nil {
 		return err
 	}
 	for attempt := range maxAttempts {
-		records, err := s.log.Latest(ctx, stream.ID, key)
+		old, err := s.exact(ctx, stream.ID, key)
 		if err != nil {
 			return err
 		}
-		old := exactly(records, key)
 		entry, err := make(old)
 		if err != nil || entry == nil {
 			return err
+		}
+		if guarded {
+			if err := s.fits(ctx, stream.ID, entry, old); err != nil {
+				return err
+			}
 		}
 		a := eventlog.Append{Stream: stream, Expect: eventlog.AnySeq, Entries: []eventlog.Entry{*entry}}
 		if guarded {
@@ -264,11 +283,7 @@ func (s *Store) latest(ctx context.Context, userID, key string) (*eventlog.Recor
 	if err != nil || !ok {
 		return nil, err
 	}
-	records, err := s.log.Latest(ctx, stream.ID, key)
-	if err != nil {
-		return nil, err
-	}
-	return exactly(records, key), nil
+	return s.exact(ctx, stream.ID, key)
 }
 
 // exactly finds a key among those that begin with it.

@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"path/filepath"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -19,20 +22,19 @@ import (
 	"hongyan/test/pgtest"
 )
 
-const (
-	alice = "@alice:hs"
-	most  = 1000
-)
+const alice = "@alice:hs"
+
+var limits = userlog.Limits{Entries: 10, Global: 4, Bytes: 100_000}
 
 // onBoth runs a test with stores on each kind of database: on PostgreSQL two instances, on SQLite two stores.
 func onBoth(t *testing.T, test func(t *testing.T, first, second *userlog.Store)) {
 	t.Run("sqlite", func(t *testing.T) {
 		log := openLog(t, "sqlite:"+filepath.Join(t.TempDir(), "sync.db"))
-		test(t, userlog.New(log), userlog.New(log))
+		test(t, userlog.New(log, limits), userlog.New(log, limits))
 	})
 	t.Run("postgres", func(t *testing.T) {
 		url := pgtest.Start(t)
-		test(t, userlog.New(openLog(t, url)), userlog.New(openLog(t, url)))
+		test(t, userlog.New(openLog(t, url), limits), userlog.New(openLog(t, url), limits))
 	})
 }
 
@@ -56,7 +58,7 @@ func TestDataOfRoomsAndTypesIsKeptApart(t *testing.T) {
 	onBoth(t, func(t *testing.T, s, _ *userlog.Store) {
 		ctx := t.Context()
 		put := func(room, eventType, content string) {
-			require.NoError(t, s.PutData(ctx, alice, &syncpb.AccountData{RoomId: room, Type: eventType, Content: []byte(content)}, most))
+			require.NoError(t, s.PutData(ctx, alice, &syncpb.AccountData{RoomId: room, Type: eventType, Content: []byte(content)}))
 		}
 		// Keys that would meet if room and type were only joined.
 		cases := []struct{ room, eventType string }{{"", "a"}, {"", "ab"}, {"!r", "a"}, {"!ra", ""}, {"!r", "aa"}, {"!ra", "a"}, {"", "!ra"}}
@@ -171,19 +173,49 @@ func TestFiltersAreNamedByTheirContent(t *testing.T) {
 
 func TestDataIsBounded(t *testing.T) {
 	onBoth(t, func(t *testing.T, s, _ *userlog.Store) {
-		put := func(eventType string) error {
-			return s.PutData(t.Context(), alice, &syncpb.AccountData{Type: eventType, Content: []byte(`{}`)}, 2)
+		put := func(room, eventType string, size int) error {
+			content := `{"x":"` + strings.Repeat("x", size) + `"}`
+			return s.PutData(t.Context(), alice, &syncpb.AccountData{RoomId: room, Type: eventType, Content: []byte(content)})
 		}
-		require.NoError(t, put("a"))
-		require.NoError(t, put("b"))
-		require.NoError(t, put("a"), "what is there may change")
-		require.Equal(t, matrix.CodeResourceLimitExceeded, matrix.AsError(put("c")).Code)
+		tag := func(room string) error {
+			return s.ChangeData(t.Context(), alice, room, "m.tag", func([]byte) ([]byte, error) { return []byte(`{}`), nil })
+		}
+		refused := func(code matrix.ErrCode, status int, err error) {
+			t.Helper()
+			require.Equal(t, code, matrix.AsError(err).Code)
+			require.Equal(t, status, matrix.AsError(err).Status)
+		}
+		// Eight at once, of which as many as may be are there in the end.
+		var wg sync.WaitGroup
+		var won atomic.Int64
+		for i := range 8 {
+			wg.Go(func() {
+				if put("", fmt.Sprint("global", i), 0) == nil {
+					won.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		require.EqualValues(t, limits.Global, won.Load())
+		refused(matrix.CodeResourceLimitExceeded, http.StatusBadRequest, put("", "another", 0))
+		for i := range limits.Entries - limits.Global - 1 {
+			require.NoError(t, put(fmt.Sprint("!r", i), "a", 0))
+		}
+		require.NoError(t, tag("!r0"))
+		refused(matrix.CodeResourceLimitExceeded, http.StatusBadRequest, tag("!r1"))
+		refused(matrix.CodeResourceLimitExceeded, http.StatusBadRequest, put("!r0", "b", 0))
+		require.NoError(t, put("!r0", "a", 1000), "what is there may change")
+		refused(matrix.CodeTooLarge, http.StatusRequestEntityTooLarge, put("!r0", "a", int(limits.Bytes)))
+		require.NoError(t, put("!r0", "a", int(limits.Bytes)-2000))
+		refused(matrix.CodeTooLarge, http.StatusRequestEntityTooLarge, put("!r1", "a", 2000))
+		require.NoError(t, put("!r0", "a", 10), "smaller always fits")
+		require.NoError(t, put("!r1", "a", 2000))
 	})
 }
 
 func TestWhoWaitsForAChangeMayGo(t *testing.T) {
 	log := openLog(t, "sqlite:"+filepath.Join(t.TempDir(), "sync.db"))
-	s := userlog.New(log)
+	s := userlog.New(log, limits)
 	changing, release := make(chan struct{}), make(chan struct{})
 	done := make(chan error, 1)
 	go func() {
