@@ -39,11 +39,11 @@ deps: ## Install what tests need (PostgreSQL, the npm packages of the end-to-end
 
 .PHONY: test-go
 test-go: build ## Run the Go tests, with the race detector and in random order
-	HONGYAN_BIN=$(CURDIR)/bin/hongyan $(GO) test -tags $(TAGS) -race -shuffle=on -p $(TEST_PARALLEL) -timeout $(TEST_TIMEOUT) $(TEST_PACKAGES)
+	TEST_HONGYAN_BIN=$(CURDIR)/bin/hongyan $(GO) test -tags $(TAGS) -race -shuffle=on -p $(TEST_PARALLEL) -timeout $(TEST_TIMEOUT) $(TEST_PACKAGES)
 
 .PHONY: test-js
 test-js: build ## Run the end-to-end test with matrix-js-sdk
-	cd test/e2e/js && HONGYAN_BIN=$(CURDIR)/bin/hongyan timeout --kill-after=10s 10m npm test
+	cd test/e2e/js && TEST_HONGYAN_BIN=$(CURDIR)/bin/hongyan timeout --kill-after=10s 10m npm test
 
 .PHONY: bench
 bench: ## Run the Go benchmarks (append, send, sync)

@@ -44,7 +44,7 @@ func (c LogConfig) Validate() error {
 const levelOff = 0xf0
 
 // Setup configures logging, metrics and go-zero's process hooks for this process. It is called once, by the
-// composition root, before anything logs; out is os.Stderr where nil.
+// composition root, before anything logs; out is os.Stderr where nil. go-zero keeps the format of a process's first call.
 func Setup(c LogConfig, out io.Writer) error {
 	if err := c.Validate(); err != nil {
 		return err

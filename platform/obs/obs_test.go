@@ -241,12 +241,12 @@ func TestSignals(t *testing.T) {
 
 func TestQuiet(t *testing.T) {
 	var out buffer
-	require.NoError(t, obs.Setup(obs.LogConfig{Level: "debug", Format: "plain"}, &out))
+	require.NoError(t, obs.Setup(obs.LogConfig{Level: "debug", Format: "json"}, &out))
 	obs.Quiet()
 	logx.Error("nothing")
 	logx.Stat("CPU: 1m")
 	require.Empty(t, out.take())
-	require.NoError(t, obs.Setup(obs.LogConfig{Level: "debug", Format: "plain"}, &out))
+	require.NoError(t, obs.Setup(obs.LogConfig{Level: "debug", Format: "json"}, &out))
 	logx.Debug("something")
 	require.Contains(t, out.take(), "something", "a server logs all the same")
 }

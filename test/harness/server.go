@@ -47,7 +47,7 @@ type Server struct {
 
 //nolint:gochecknoglobals // one build serves all tests of a test binary
 var build = sync.OnceValues(func() (string, error) {
-	if binary := os.Getenv("HONGYAN_BIN"); binary != "" {
+	if binary := os.Getenv("TEST_HONGYAN_BIN"); binary != "" {
 		return filepath.Abs(binary)
 	}
 	dir, err := os.MkdirTemp("", "hongyan-bin-")

@@ -7,7 +7,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const binary = resolve(process.env.HONGYAN_BIN ?? join(here, "../../../bin/hongyan"));
+const binary = resolve(process.env.TEST_HONGYAN_BIN ?? join(here, "../../../bin/hongyan"));
 
 function freePort() {
     return new Promise((done, fail) => {
