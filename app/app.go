@@ -118,8 +118,10 @@ func (a *App) Run(ctx context.Context) (err error) {
 	limit := time.AfterFunc(a.cfg.DrainTimeout, endDrain)
 	defer limit.Stop()
 	drained := a.answerParked(drain)
-	err = errors.Join(err, running.stop())
+	// The doors first: what was taken from them waits in the services, which end when all of it is answered.
+	err = errors.Join(err, running.stopAfter(len(a.b.units)))
 	drained()
+	err = errors.Join(err, running.stop())
 	for _, server := range a.b.servers {
 		err = errors.Join(err, server.Close(drain))
 	}

@@ -13,7 +13,8 @@ const (
 	idleCheck = 5 * time.Second
 	// idleShare is the share of the live heap that may be allocated between two checks of an idle process.
 	idleShare = 0.10
-	// idleExcess is how many bytes more than the live heap are worth a collection.
+	// idleExcess is how many bytes more than the live heap are worth a collection, at least; a large heap asks for more,
+	// a quarter of what lives.
 	idleExcess = 16 << 20
 )
 
@@ -62,6 +63,7 @@ func giveMemoryBack(ctx context.Context) error {
 // wantsCollection tells whether the process is idle and holds much that it does not need. done is what had been
 // allocated at the last time: nothing is to be gained before as much again was.
 func wantsCollection(last, now heapUse, done uint64) bool {
-	idle := float64(now.allocated-last.allocated) <= idleShare*float64(max(now.live, idleExcess))
-	return idle && now.excess > idleExcess && now.allocated-done > idleExcess
+	worth := max(idleExcess, now.live/4)
+	idle := float64(now.allocated-last.allocated) <= idleShare*float64(worth)
+	return idle && now.excess > worth && now.allocated-done > worth
 }

@@ -19,6 +19,7 @@ func TestMemoryIsGivenBackWhenIdle(t *testing.T) {
 		"busy":                         {quiet, heapUse{1100 * mib, 50 * mib, 60 * mib}, 0, false},
 		"idle with nothing to give":    {quiet, heapUse{1001 * mib, 50 * mib, 10 * mib}, 0, false},
 		"idle and done a moment ago":   {quiet, heapUse{1001 * mib, 50 * mib, 60 * mib}, 1000 * mib, false},
+		"a large heap in steady use":   {heapUse{9000 * mib, 1024 * mib, 300 * mib}, heapUse{9100 * mib, 1024 * mib, 300 * mib}, 0, false},
 		"a small heap, hardly in use":  {heapUse{10 * mib, 1 * mib, 20 * mib}, heapUse{11 * mib, 1 * mib, 20 * mib}, 0, false},
 		"a small heap after its start": {heapUse{30 * mib, 1 * mib, 20 * mib}, heapUse{31 * mib, 1 * mib, 20 * mib}, 0, true},
 	}

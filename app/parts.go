@@ -44,9 +44,17 @@ func (p *parts) start(name string, run func(context.Context) error) {
 }
 
 // stop ends the parts in the reverse order of their start, each when the one before has ended.
-func (p *parts) stop() error {
+func (p *parts) stop() error { return p.stopAfter(0) }
+
+// stopAfter is stop for all but the first n parts.
+func (p *parts) stopAfter(n int) error {
+	if len(p.running) <= n {
+		return nil
+	}
+	ending := p.running[n:]
+	p.running = p.running[:n]
 	var errs []error
-	for _, part := range slices.Backward(p.running) {
+	for _, part := range slices.Backward(ending) {
 		part.end()
 		if err := <-part.done; err != nil && !errors.Is(err, context.Canceled) {
 			errs = append(errs, err)

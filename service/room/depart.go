@@ -2,6 +2,7 @@ package room
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -55,10 +56,15 @@ func (s *Service) departAll(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		// One that fails stays due and does not hold up the others.
+		var failed []error
 		for _, d := range due {
 			if err := s.departFrom(ctx, d); err != nil {
-				return fmt.Errorf("%s: %w", d.UserID, err)
+				failed = append(failed, fmt.Errorf("%s: %w", d.UserID, err))
 			}
+		}
+		if err := errors.Join(failed...); err != nil {
+			return err
 		}
 		if len(due) < departuresAtOnce {
 			return nil
