@@ -31,7 +31,7 @@ type Config struct {
 	MaxData       int   `yaml:"max_data"`
 	MaxGlobalData int   `yaml:"max_global_data"`
 	MaxDataBytes  int64 `yaml:"max_data_bytes"`
-	// LargeAnswers is how many answers are put together or written at once that may hold all that is stored for a user.
+	// LargeAnswers is how many answers are put together at once that may hold all that is stored for a user.
 	LargeAnswers int `yaml:"large_answers"`
 	// MaxFilters is how many filters a user may store.
 	MaxFilters int `yaml:"max_filters"`

@@ -2,6 +2,7 @@ package sync
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	roompb "hongyan/api/room"
@@ -49,12 +50,34 @@ func Section(name string, members ...string) string {
 // Turns are turns of large answers.
 type Turns struct{ t *turns }
 
-// NewTurns returns as many turns.
-func NewTurns(most int) Turns { return Turns{newTurns(most)} }
+// NewTurns returns as many turns, of which so many bytes may be unwritten.
+func NewTurns(most int, unwritten int64) Turns { return Turns{newTurns(most, unwritten)} }
+
+// Turn is the turn of one large answer.
+type Turn struct{ u *turn }
 
 // Take waits for a turn of a user.
-func (t Turns) Take(ctx context.Context, user string) (release func(), err error) {
-	return t.t.take(ctx, user)
+func (t Turns) Take(ctx context.Context, user string) (Turn, error) {
+	u, err := t.t.take(ctx, user)
+	return Turn{u}, err
+}
+
+// Assembled says that the answer is put together.
+func (t Turn) Assembled(bytes int64) { t.u.assembled(bytes) }
+
+// Reply writes the answer, as a request does that holds the turn.
+func (t Turn) Reply(w http.ResponseWriter, body []byte) error {
+	return (&Service{}).reply(w, &waiting{turn: t.u}, &body, nil)
+}
+
+// Release gives the turn back.
+func (t Turn) Release() { t.u.release() }
+
+// Unwritten is how many bytes wait to be written without a place.
+func (t Turns) Unwritten() int64 {
+	t.t.mu.Lock()
+	defer t.t.mu.Unlock()
+	return t.t.unwritten
 }
 
 // Users is how many users have turns or wait for some.

@@ -17,8 +17,8 @@ type waiting struct {
 	user   *live.User
 	view   live.View
 	waiter *live.Waiter
-	// turn gives back the turn of a large answer; nil where there is none.
-	turn func()
+	// turn is that of a large answer; nil where there is none.
+	turn *turn
 	// deadline is when the request has waited for as long as its client asked for.
 	deadline time.Time
 }
@@ -65,20 +65,23 @@ func (s *Service) serve(ctx context.Context, w http.ResponseWriter, r *request) 
 		handedOver = httpx.Park(w, func(ctx context.Context, w http.ResponseWriter) error {
 			defer s.leave(p)
 			body, err := s.park(ctx, p, p.deadline)
-			return s.reply(w, body, err)
+			return s.reply(w, p, body, err)
 		})
 		if handedOver {
 			return nil
 		}
 		body, err = s.park(ctx, p, p.deadline)
 	}
-	return s.reply(w, body, err)
+	return s.reply(w, p, body, err)
 }
 
-// reply answers a request with what the poll came to.
-func (s *Service) reply(w http.ResponseWriter, body *[]byte, err error) error {
+// reply answers a request with what the poll came to. Others need not wait until a slow client has read it.
+func (s *Service) reply(w http.ResponseWriter, p *waiting, body *[]byte, err error) error {
 	if err != nil {
 		return err
+	}
+	if p.turn != nil {
+		p.turn.assembled(int64(cap(*body)))
 	}
 	httpx.WriteRawJSON(w, http.StatusOK, *body)
 	s.buffers.put(body)

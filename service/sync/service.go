@@ -75,7 +75,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}
 	s := &Service{
 		cfg: cfg, deps: deps, rooms: logrpc.NewRemote(deps.RoomLog), reads: make(chan struct{}, cfg.RoomReads),
-		drain: newDrain(deps.Clock), turns: newTurns(cfg.LargeAnswers),
+		drain: newDrain(deps.Clock), turns: newTurns(cfg.LargeAnswers, unwrittenBytes),
 	}
 	s.filters.standard = filter.Default()
 	s.roomHeads = newShared(s.rooms.Heads)
