@@ -97,7 +97,7 @@ var usage = map[string]string{
 	"sync.max_data":           "pieces of account data that a user may store, of all rooms together",
 	"sync.max_global_data":    "pieces of account data of no room that a user may store",
 	"sync.max_data_bytes":     "account data that a user may store, in bytes in all",
-	"sync.large_answers":      "how many answers are in memory at once that may hold all that is stored for a user",
+	"sync.large_answers":      "how many answers are put together at once that may hold all that is stored for a user",
 	"sync.max_filters":        "filters that a user may store",
 	"sync.max_tags":           "tags that a user may give a room",
 
