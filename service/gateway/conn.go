@@ -25,6 +25,8 @@ type boundedConn struct {
 	net.Conn
 	// early was read before anybody wanted it.
 	early []byte
+	// idle says that the connection came back and that nothing was read from it since.
+	idle bool
 }
 
 // boundedOf returns the connection itself, where it comes from our listener, or one that bounds it.
@@ -43,10 +45,17 @@ func (c *boundedConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// Read reads what was put back first.
+// Read reads what was put back first. The time for a header begins with the first byte after the connection came back.
 func (c *boundedConn) Read(p []byte) (int, error) {
 	if len(c.early) == 0 {
-		return c.Conn.Read(p)
+		n, err := c.Conn.Read(p)
+		if n > 0 && c.idle {
+			c.idle = false
+			if e := c.Conn.SetReadDeadline(time.Now().Add(readHeaderTimeout)); err == nil {
+				err = e
+			}
+		}
+		return n, err
 	}
 	n := copy(p, c.early)
 	if c.early = c.early[n:]; len(c.early) == 0 {
@@ -54,6 +63,18 @@ func (c *boundedConn) Read(p []byte) (int, error) {
 	}
 	return n, nil
 }
+
+// SetReadDeadline bounds reading. To net/http a connection that came back is a new one, whose first byte must come within
+// readHeaderTimeout; its client knows it as one that is kept alive, and may leave it idle for idleTimeout.
+func (c *boundedConn) SetReadDeadline(t time.Time) error {
+	if now := time.Now(); c.idle && t.After(now) {
+		t = now.Add(idleTimeout)
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+// comesBack tells a connection that its next reader is a server that takes it for a new one. Nobody may be reading.
+func (c *boundedConn) comesBack() { c.idle = len(c.early) == 0 }
 
 // unread puts bytes back, behind those that were put back before. Nobody may be reading.
 func (c *boundedConn) unread(p []byte) { c.early = append(c.early, p...) }
@@ -76,7 +97,8 @@ func newLot(base context.Context, address net.Addr) *lot {
 }
 
 // put gives a connection back. One that comes too late is closed.
-func (l *lot) put(c net.Conn) {
+func (l *lot) put(c *boundedConn) {
+	c.comesBack()
 	select {
 	case l.conns <- c:
 	case <-l.closed:

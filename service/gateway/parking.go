@@ -107,7 +107,7 @@ func canTake(r *http.Request) *lot {
 var errTaken = errors.New("the poll was taken over")
 
 // goOn has a poll that its handler left be answered later, and fails with errTaken; or waits for the answer where the
-// connection cannot be taken.
+// connection cannot be taken. That answer may have been dropped, as any answer of a poll whose token was forgotten.
 func (s *Service) goOn(ctx context.Context, w *edgeWriter, q *request, p *poll) error {
 	if !s.parking.enter() { // the gateway stops
 		ended, cancel := context.WithCancelCause(ctx)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -289,6 +290,37 @@ func TestWhatIsNotTaken(t *testing.T) {
 	p.news <- "news"
 	_, body = c.read()
 	require.Equal(t, "news", body)
+}
+
+// TestAPollWhoseConnectionCannotBeTaken has writers that cannot be hijacked, and in the end a gateway that has stopped.
+func TestAPollWhoseConnectionCannotBeTaken(t *testing.T) {
+	p := newParkingEdge(t)
+	plain := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.service.ServeHTTP(struct{ http.ResponseWriter }{w}, r)
+	}), nil)
+	p.address = strings.TrimPrefix(plain.url, "http://")
+	c := p.dial()
+	c.send(syncPath, "tok-alice")
+	<-p.waits
+	p.identity.set("tok-alice", nil)
+	p.forgetTokens("@alice:x", "A1")
+	resp, body := c.read()
+	require.Equal(t, 401, resp.status)
+	require.Equal(t, "M_UNKNOWN_TOKEN", body.(map[string]any)["errcode"])
+
+	c.send(syncPath, "tok-bob")
+	<-p.waits
+	p.forgetTokens("@bob:x", "B1")
+	require.True(t, <-p.waits, "begun anew, and handed over anew: the token is still good")
+	p.news <- "news"
+	resp, body = c.read()
+	require.Equal(t, 200, resp.status)
+	require.Equal(t, "news", body)
+
+	p.stop()
+	c.send(syncPath, "tok-bob")
+	_, body = c.read()
+	require.Equal(t, "unchanged", body)
 }
 
 // inUse is the memory that the process uses, in bytes, after everything unused was freed.

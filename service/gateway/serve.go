@@ -150,9 +150,11 @@ func (s *Service) pollOnce(w *edgeWriter, r *http.Request, q *request) (err erro
 	s.setHeaders(r, q)
 	err = s.forward(w, r.WithContext(ctx), q)
 	if w.wait != nil && err == nil {
-		return s.goOn(ctx, w, q, parked)
+		if err = s.goOn(ctx, w, q, parked); errors.Is(err, errTaken) {
+			return err
+		}
 	}
-	w.poll, w.lot = nil, nil
+	w.poll, w.lot, w.wait = nil, nil, nil
 	if parked.forgotten.Load() && w.status == 0 {
 		return errPollStale
 	}
