@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 GO ?= go
 TAGS := no_k8s
+# Tests encrypt with mautrix-go's own Go instead of a C library.
+TEST_TAGS := $(TAGS),goolm
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 PROTO := $(shell find api -name '*.proto')
@@ -15,6 +17,9 @@ GOVULNCHECK := $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.1.4
 TEST_PARALLEL ?= 2
 TEST_TIMEOUT ?= 15m
 TEST_PACKAGES ?= ./...
+# Fault tests measure time: what their bounds are multiplied with, and which of them run.
+FAULT_SLACK ?= 1
+FAULT_RUN ?= TestFaults
 
 .DEFAULT_GOAL := help
 
@@ -32,18 +37,24 @@ build: ## Build bin/hongyan
 
 .PHONY: test
 test: deps test-go test-js ## Install what tests need and run every test
+	$(MAKE) fault SHORT=1 || { echo "the faults once more: bounds on time judge the machine too"; $(MAKE) fault SHORT=1; }
 
 .PHONY: deps
-deps: ## Install what tests need (PostgreSQL, the npm packages of the end-to-end test)
+deps: ## Install what tests need (PostgreSQL, ZooKeeper, NATS, HAProxy, the npm packages of the end-to-end test)
 	scripts/test-deps.sh
 
 .PHONY: test-go
 test-go: build ## Run the Go tests, with the race detector and in random order
-	TEST_HONGYAN_BIN=$(CURDIR)/bin/hongyan $(GO) test -tags $(TAGS) -race -shuffle=on -p $(TEST_PARALLEL) -timeout $(TEST_TIMEOUT) $(TEST_PACKAGES)
+	TEST_HONGYAN_BIN=$(CURDIR)/bin/hongyan $(GO) test -tags $(TEST_TAGS) -race -shuffle=on -p $(TEST_PARALLEL) -timeout $(TEST_TIMEOUT) $(TEST_PACKAGES)
 
 .PHONY: test-js
-test-js: build ## Run the end-to-end test with matrix-js-sdk
-	cd test/e2e/js && TEST_HONGYAN_BIN=$(CURDIR)/bin/hongyan timeout --kill-after=10s 10m npm test
+test-js: build ## Run the end-to-end tests with matrix-js-sdk, on one process and on many
+	TEST_JS=1 TEST_HONGYAN_BIN=$(CURDIR)/bin/hongyan $(GO) test -tags $(TAGS) -race -count=1 -v -timeout 10m ./test/e2e/js
+
+.PHONY: fault
+fault: build ## Break it under load and print what that did; SHORT=1 for minutes, FAULT_SLACK=2 for slow machines
+	TEST_HONGYAN_BIN=$(CURDIR)/bin/hongyan FAULT=$(if $(SHORT),short,long) FAULT_SLACK=$(FAULT_SLACK) \
+		$(GO) test -tags $(TAGS) -count=1 -v -timeout $(if $(SHORT),20m,3h) -run '$(FAULT_RUN)' ./test/fault
 
 .PHONY: bench
 bench: ## Run the Go benchmarks (append, send, sync)
@@ -54,7 +65,7 @@ lint: verify-fmt verify-lint ## Check form and common mistakes
 
 .PHONY: vet
 vet: ## Run go vet
-	$(GO) vet -tags $(TAGS) ./...
+	$(GO) vet -tags $(TEST_TAGS) ./...
 
 .PHONY: verify-fmt
 verify-fmt: ## Say which Go files are not formatted

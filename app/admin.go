@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 
 	identitypb "hongyan/api/identity"
+	nodepb "hongyan/api/node"
 	"hongyan/platform/rpc"
 )
 
@@ -39,6 +40,7 @@ func listenAdmin(ctx context.Context, b *builder) (*adminSocket, error) {
 	}
 	// No metrics: what people do by hand is not counted among the calls of services.
 	server := rpc.NewServer("admin", rpc.Options{})
+	b.cluster.RegisterTopology(server)
 	for _, u := range b.units {
 		if u.admin != nil {
 			u.admin(server)
@@ -60,6 +62,7 @@ func (s *adminSocket) run(ctx context.Context) error {
 // Admin is a connection to the administration of a running server.
 type Admin struct {
 	identitypb.AdminClient
+	nodepb.TopologyClient
 	conn *grpc.ClientConn
 }
 
@@ -79,5 +82,8 @@ func DialAdmin(dataDir string) (*Admin, error) {
 	}
 	// Conns makes errors what they were on the server's side.
 	conns := rpc.NewFixed(map[string][]grpc.ClientConnInterface{"admin": {conn}}, rpc.Options{})
-	return &Admin{AdminClient: identitypb.NewAdminClient(conns.Conn("admin")), conn: conn}, nil
+	return &Admin{
+		AdminClient: identitypb.NewAdminClient(conns.Conn("admin")), TopologyClient: nodepb.NewTopologyClient(conns.Conn("admin")),
+		conn: conn,
+	}, nil
 }

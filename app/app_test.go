@@ -2,12 +2,15 @@ package app_test
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,8 +18,10 @@ import (
 
 	identitypb "hongyan/api/identity"
 	"hongyan/app"
+	"hongyan/matrix/event"
 	"hongyan/platform/obs"
 	"hongyan/platform/obs/obstest"
+	"hongyan/platform/sqldb"
 	"hongyan/test/pgtest"
 )
 
@@ -25,6 +30,7 @@ func TestMain(m *testing.M) { obstest.Main(m) }
 // server is a server in this process.
 type server struct {
 	t    *testing.T
+	app  *app.App
 	url  string
 	dir  string
 	stop func()
@@ -33,9 +39,23 @@ type server struct {
 // start runs a server until stop is called or the test ends.
 func start(t *testing.T, dir string, flags map[string]string) *server {
 	t.Helper()
+	metrics := prometheus.NewRegistry()
+	return startWith(t, metrics, metrics, merged(map[string]string{"data-dir": dir}, flags))
+}
+
+// merged is base with what overrides it.
+func merged(base, over map[string]string) map[string]string {
+	all := maps.Clone(base)
+	maps.Copy(all, over)
+	return all
+}
+
+// startWith is start with a registry for the metrics.
+func startWith(t *testing.T, metrics prometheus.Registerer, gatherer prometheus.Gatherer, flags map[string]string) *server {
+	t.Helper()
 	require.NoError(t, obs.Setup(obs.LogConfig{Level: "off", Format: "plain"}, io.Discard))
 	all := map[string]string{
-		"data-dir": dir, "listen": "127.0.0.1:0", "rate-limits": "off",
+		"listen": "127.0.0.1:0", "rate-limits": "off",
 		"identity-passwords-memory-kib": "64", "identity-passwords-iterations": "1",
 	}
 	for k, v := range flags {
@@ -43,8 +63,7 @@ func start(t *testing.T, dir string, flags map[string]string) *server {
 	}
 	cfg, err := app.Load(app.Source{Flags: all})
 	require.NoError(t, err)
-	metrics := prometheus.NewRegistry()
-	a, err := app.New(t.Context(), cfg, app.Options{Version: "test", Metrics: metrics, Gatherer: metrics})
+	a, err := app.New(t.Context(), cfg, app.Options{Version: "test", Metrics: metrics, Gatherer: gatherer})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
@@ -56,7 +75,10 @@ func start(t *testing.T, dir string, flags map[string]string) *server {
 		require.NoError(t, err)
 	}
 	stopped := false
-	s := &server{t: t, url: "http://" + a.Addr().String(), dir: dir}
+	s := &server{t: t, app: a, dir: cfg.DataDir}
+	if at := a.Addr(); at != nil {
+		s.url = "http://" + at.String()
+	}
 	s.stop = func() {
 		if stopped {
 			return
@@ -88,6 +110,14 @@ func (s *server) call(method, path, token, body string) (int, map[string]any) {
 	return resp.StatusCode, answer
 }
 
+// text is an answer as JSON.
+func text(t *testing.T, answer map[string]any) string {
+	t.Helper()
+	raw, err := json.Marshal(answer)
+	require.NoError(t, err)
+	return string(raw)
+}
+
 func (s *server) register(name string) (token string) {
 	s.t.Helper()
 	status, answer := s.call("POST", "/_matrix/client/v3/register", "",
@@ -109,25 +139,48 @@ func TestNothingIsLostByARestart(t *testing.T) {
 			token := s.register("alice")
 			status, room := s.call("POST", "/_matrix/client/v3/createRoom", token, `{"name":"Wild geese"}`)
 			require.Equal(t, 200, status, room)
-			key, err := os.ReadFile(filepath.Join(dir, "signing.key"))
-			require.NoError(t, err)
 			s.stop()
 
 			s = start(t, dir, database)
 			status, name := s.call("GET", "/_matrix/client/v3/rooms/"+room["room_id"].(string)+"/state/m.room.name", token, "")
 			require.Equal(t, 200, status, name)
 			require.Equal(t, "Wild geese", name["name"])
-			again, err := os.ReadFile(filepath.Join(dir, "signing.key"))
-			require.NoError(t, err)
-			require.Equal(t, key, again)
+			require.NoFileExists(t, filepath.Join(dir, "signing.key"), "the key is in room's database")
 		})
 	}
+}
+
+// However a service's database is named, its tables are where they were; and tables that are where earlier versions made them
+// are not taken for missing.
+func TestEachWayToNameADatabaseFindsTheSame(t *testing.T) {
+	url := pgtest.Start(t)
+	dir := t.TempDir()
+	s := start(t, dir, map[string]string{"database": url})
+	token := s.register("alice")
+	s.stop()
+	all := "identity=" + url + ",room=" + url + ",sync=" + url + ",keys=" + url
+	for name, flags := range map[string]map[string]string{"by map": {"databases": all}, "by placeholder": {"database": url + "&application_name={service}"}} {
+		s = start(t, dir, flags)
+		status, answer := s.call("GET", "/_matrix/client/v3/account/whoami", token, "")
+		require.Equal(t, 200, status, "%s: %v", name, answer)
+		s.stop()
+	}
+
+	db, err := sqldb.Open(t.Context(), sqldb.Config{URL: url})
+	require.NoError(t, err)
+	_, err = db.Exec(t.Context(), "ALTER TABLE room.room_log_migration SET SCHEMA public")
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+	cfg, err := app.Load(app.Source{Flags: map[string]string{"data-dir": dir, "databases": all}})
+	require.NoError(t, err)
+	_, err = app.New(t.Context(), cfg, app.Options{Metrics: prometheus.NewRegistry()})
+	require.ErrorContains(t, err, "database of room: its tables are in the schema public")
 }
 
 func TestTheDataDirectoryIsPrivateAndOneServers(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "on", "start")
 	s := start(t, dir, nil)
-	for name, mode := range map[string]os.FileMode{"": 0o700, "signing.key": 0o600, "lock": 0o600, app.AdminSocket: 0o600} {
+	for name, mode := range map[string]os.FileMode{"": 0o700, "room.db": 0o600, "lock": 0o600, app.AdminSocket: 0o600} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		require.NoError(t, err)
 		require.Equal(t, mode, info.Mode().Perm(), name)
@@ -153,6 +206,20 @@ func TestABadSigningKeyIsNotReplaced(t *testing.T) {
 	raw, err := os.ReadFile(name)
 	require.NoError(t, err)
 	require.Equal(t, "nonsense", string(raw))
+}
+
+func TestTheSigningKeyOfAnEarlierVersionIsKept(t *testing.T) {
+	dir := t.TempDir()
+	key, err := event.GenerateSigningKey(rand.Reader)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "signing.key"), key.Marshal(), 0o600))
+	start(t, dir, nil).stop()
+	db, err := sqldb.Open(t.Context(), sqldb.Config{URL: "sqlite:" + filepath.Join(dir, "room.db")})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	var kept string
+	require.NoError(t, db.QueryRow(t.Context(), `SELECT secret FROM signing_key`).Scan(&kept))
+	require.Equal(t, string(key.Marshal()), kept)
 }
 
 func TestATakenPortStopsTheStart(t *testing.T) {
@@ -209,22 +276,40 @@ func TestALogOutEndsATokenAtOnce(t *testing.T) {
 	}
 }
 
-func TestHealth(t *testing.T) {
-	// The admin listener's port is not told, so the test takes one that was free a moment ago.
-	free := start(t, t.TempDir(), nil)
-	address := strings.TrimPrefix(free.url, "http://")
-	free.stop()
-	start(t, t.TempDir(), map[string]string{"admin-listen": address})
-	for path, want := range map[string]string{"/healthz": "ok", "/readyz": "ready", "/metrics": "hongyan_gateway_parked_polls 0"} {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+path, http.NoBody)
-		require.NoError(t, err)
-		r.Close = true
-		resp, err := http.DefaultClient.Do(r)
-		require.NoError(t, err)
-		raw, err := io.ReadAll(resp.Body)
-		require.NoError(t, err)
-		require.NoError(t, resp.Body.Close())
-		require.Equal(t, 200, resp.StatusCode)
-		require.Contains(t, string(raw), want)
+// TestConnectionsToPostgresAreBounded counts them while many requests wait, on the fewest that a server may have.
+func TestConnectionsToPostgresAreBounded(t *testing.T) {
+	database := pgtest.Start(t)
+	s := start(t, t.TempDir(), map[string]string{"database": database, "database-max-conns": "7"})
+	db, err := sqldb.Open(t.Context(), sqldb.Config{URL: database, MaxConns: 1})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	token := s.register("alice")
+	var requests sync.WaitGroup
+	for range 40 {
+		requests.Go(func() {
+			for _, path := range []string{"/createRoom", "/user/@alice:localhost/filter", "/keys/upload"} {
+				if status, answer := s.call("POST", "/_matrix/client/v3"+path, token, `{"one_time_keys":{"a:b":"c"}}`); status != 200 {
+					t.Errorf("%s: %d %v", path, status, answer)
+				}
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		requests.Wait()
+	}()
+	for most := 0; ; {
+		var n int
+		require.NoError(t, db.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`).Scan(&n))
+		most = max(most, n)
+		require.LessOrEqual(t, n, 4*7, "connections of four services")
+		select {
+		case <-done:
+			require.Greater(t, most, 3, "it was counted while they worked")
+			return
+		default:
+		}
 	}
 }

@@ -71,11 +71,15 @@ func (c Config) validateListen() error {
 	if !isListenAddress(c.Listen) {
 		return fmt.Errorf("listen %q: want host:port or :port, with a port from 0 to 65535", c.Listen)
 	}
-	if c.AdminListen == "" {
+	if c.AdminListen == "" || c.AdminListen == adminAuto {
 		return nil
 	}
 	if !isListenAddress(c.AdminListen) {
-		return fmt.Errorf("admin_listen %q: want host:port with a port from 0 to 65535, or nothing", c.AdminListen)
+		return fmt.Errorf("admin_listen %q: want host:port with a port from 0 to 65535, auto, or nothing", c.AdminListen)
+	}
+	if !isLoopback(c.AdminListen) && c.AdminToken == "" && !c.AdminOpen {
+		return fmt.Errorf("admin_listen %q: other machines reach it: set admin_token, which readers must show, or "+
+			"admin_open where only monitoring gets there", c.AdminListen)
 	}
 	if overlap(c.Listen, c.AdminListen) {
 		return fmt.Errorf("admin_listen %q: is taken by listen (%s); want another port", c.AdminListen, c.Listen)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -12,10 +11,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hongyan/matrix"
+	"hongyan/platform/cluster"
+	"hongyan/platform/discovery"
+	"hongyan/platform/eventlog"
 	"hongyan/platform/obs"
 	"hongyan/platform/sqldb"
 	"hongyan/service/gateway"
 	"hongyan/service/identity"
+	"hongyan/service/keys"
 	"hongyan/service/room"
 	"hongyan/service/sync"
 )
@@ -25,40 +28,57 @@ type Config struct {
 	ServerName string `yaml:"server_name"`
 	DataDir    string `yaml:"data_dir"`
 	Listen     string `yaml:"listen"`
-	// AdminListen serves /healthz, /readyz and /metrics; empty for nowhere.
-	AdminListen string   `yaml:"admin_listen"`
-	Target      []string `yaml:"target"`
-	// Registration is open, token or closed. Empty means open while Listen is a loopback address, else closed.
+	// AdminListen serves /healthz, /readyz, /metrics and more; empty for nowhere, adminAuto for this machine only.
+	AdminListen string `yaml:"admin_listen"`
+	// AdminToken is what readers of it must show, but for /healthz and /readyz. AdminOpen lets everybody read on an address
+	// that other machines reach.
+	AdminToken obs.Secret `yaml:"admin_token"`
+	AdminOpen  bool       `yaml:"admin_open"`
+	Target     []string   `yaml:"target"`
+	// Registration is open, token or closed. Empty means open while Listen is a loopback address and no other process belongs
+	// to the server, else closed.
 	Registration             string     `yaml:"registration"`
 	RegistrationSharedSecret obs.Secret `yaml:"registration_shared_secret"`
 	RateLimits               bool       `yaml:"rate_limits"`
 	// Database is a PostgreSQL URL, empty for SQLite files in DataDir. Databases overrides it for single services.
-	Database     DatabaseURL            `yaml:"database"`
-	Databases    map[string]DatabaseURL `yaml:"databases"`
-	DrainTimeout time.Duration          `yaml:"drain_timeout"`
-	DrainSpread  time.Duration          `yaml:"drain_spread"`
-	Log          obs.LogConfig          `yaml:"log"`
-	Gateway      gateway.Config         `yaml:"gateway"`
-	Identity     identity.Config        `yaml:"identity"`
-	Room         room.Config            `yaml:"room"`
-	Sync         sync.Config            `yaml:"sync"`
+	Database  DatabaseURL            `yaml:"database"`
+	Databases map[string]DatabaseURL `yaml:"databases"`
+	// DatabaseMaxConns is how many connections to PostgreSQL a service of this process may have.
+	DatabaseMaxConns int                 `yaml:"database_max_conns"`
+	DrainTimeout     time.Duration       `yaml:"drain_timeout"`
+	DrainSpread      time.Duration       `yaml:"drain_spread"`
+	Log              obs.LogConfig       `yaml:"log"`
+	Cluster          cluster.Config      `yaml:"cluster"`
+	DNS              discovery.DNSConfig `yaml:"dns"`
+	Trace            obs.TraceConfig     `yaml:"trace"`
+	Gateway          gateway.Config      `yaml:"gateway"`
+	Identity         identity.Config     `yaml:"identity"`
+	Room             room.Config         `yaml:"room"`
+	Keys             keys.Config         `yaml:"keys"`
+	Sync             sync.Config         `yaml:"sync"`
 }
 
 // Default is the configuration of `hongyan serve` without anything.
 func Default() Config {
 	return Config{
-		ServerName:   "localhost",
-		DataDir:      "./data",
-		Listen:       "localhost:8008",
-		Target:       []string{targetAll},
-		RateLimits:   true,
-		DrainTimeout: 20 * time.Second,
-		DrainSpread:  500 * time.Millisecond,
-		Log:          obs.DefaultLogConfig(),
-		Gateway:      gateway.Default(),
-		Identity:     identity.Default(),
-		Room:         room.Default(),
-		Sync:         sync.Default(),
+		ServerName:       "localhost",
+		DataDir:          "./data",
+		Listen:           "localhost:8008",
+		AdminListen:      adminAuto,
+		Target:           []string{targetAll},
+		RateLimits:       true,
+		DatabaseMaxConns: 10,
+		DrainTimeout:     20 * time.Second,
+		DrainSpread:      500 * time.Millisecond,
+		Log:              obs.DefaultLogConfig(),
+		Cluster:          cluster.Default(),
+		DNS:              discovery.DNSConfig{Zone: discovery.DefaultZone},
+		Trace:            obs.DefaultTraceConfig(),
+		Gateway:          gateway.Default(),
+		Identity:         identity.Default(),
+		Room:             room.Default(),
+		Keys:             keys.Default(),
+		Sync:             sync.Default(),
 	}
 }
 
@@ -66,7 +86,8 @@ func Default() Config {
 func (c *Config) complete() {
 	if c.Registration == "" {
 		c.Registration = identity.RegistrationClosed
-		if isLoopback(c.Listen) {
+		// Who shares a registry does not know where the others listen.
+		if isLoopback(c.Listen) && !c.Cluster.Shared() {
 			c.Registration = identity.RegistrationOpen
 		}
 	}
@@ -97,8 +118,7 @@ func isLoopback(listen string) bool {
 	if err != nil {
 		return false
 	}
-	address, err := netip.ParseAddr(host)
-	return host == "localhost" || (err == nil && address.IsLoopback())
+	return cluster.IsLoopback(host)
 }
 
 // Validate says what is wrong with c.
@@ -119,7 +139,7 @@ func (c Config) Validate() error {
 	if c.DrainTimeout < 0 || c.DrainSpread < 0 {
 		return errors.New("drain_timeout and drain_spread: want 0 or more")
 	}
-	if _, err := resolveTargets(c.Target); err != nil {
+	if err := c.validateTargets(); err != nil {
 		return err
 	}
 	if err := c.validateDatabases(); err != nil {
@@ -127,11 +147,40 @@ func (c Config) Validate() error {
 	}
 	return errors.Join(
 		inSection("log", c.Log.Validate()),
+		inSection("cluster", c.Cluster.Validate()),
+		inSection("dns", c.DNS.Validate()),
+		inSection("trace", c.Trace.Validate()),
 		inSection("gateway", c.Gateway.Validate()),
 		inSection("identity", c.Identity.Validate()),
 		inSection("room", c.Room.Validate()),
+		inSection("keys", c.Keys.Validate()),
 		inSection("sync", c.Sync.Validate()),
 	)
+}
+
+// validateTargets says what is wrong with the choice of services: whoever is alone needs all of them, and what several
+// processes share is not in files of one.
+func (c Config) validateTargets() error {
+	services, err := resolveTargets(c.Target)
+	if err != nil {
+		return err
+	}
+	if !c.Cluster.Shared() {
+		if missing := missingFrom(services); len(missing) > 0 {
+			return fmt.Errorf("target %s: %s would be missing: services in several processes need a registry that they share "+
+				"(cluster.registry), one process needs all of them (target all)",
+				strings.Join(c.Target, ","), strings.Join(missing, ", "))
+		}
+		return nil
+	}
+	for _, t := range services {
+		own := string(c.Databases[t.name])
+		if t.migrate != nil && !strings.HasPrefix(own, "postgres") && (own != "" || c.Database == "") {
+			return fmt.Errorf("target %s: with a shared registry its database must be one that all instances reach: "+
+				"give a PostgreSQL URL (database, or databases.%s)", t.name, t.name)
+		}
+	}
+	return nil
 }
 
 func inSection(name string, err error) error {
@@ -141,7 +190,13 @@ func inSection(name string, err error) error {
 	return fmt.Errorf("%s: %w", name, err)
 }
 
+// minConns is how few connections a service works with: those of its logs, and two to read with.
+const minConns = max(eventlog.DefaultConns, keys.LogConns) + 2
+
 func (c Config) validateDatabases() error {
+	if c.DatabaseMaxConns < minConns {
+		return fmt.Errorf("database_max_conns: want at least %d", minConns)
+	}
 	if c.Database != "" && !strings.HasPrefix(string(c.Database), "postgres://") &&
 		!strings.HasPrefix(string(c.Database), "postgresql://") {
 		return errors.New("database: want postgres://…, or nothing for SQLite files in data_dir")
@@ -167,4 +222,13 @@ func isDatabaseURL(address string) bool {
 	}
 	_, err := pgx.ParseConfig(address)
 	return err == nil
+}
+
+// ProcessName is what the process is called in traces and log lines: the service that it runs, or the program where it
+// runs several.
+func (c Config) ProcessName() string {
+	if len(c.Target) == 1 && c.Target[0] != targetAll {
+		return c.Target[0]
+	}
+	return "hongyan"
 }

@@ -16,7 +16,7 @@ import (
 // AdminSocket is where, in a data directory, the running server is administered.
 const AdminSocket = "admin.sock"
 
-// signingKeyFile is where, in a data directory, the server's signing key is.
+// signingKeyFile is where, in a data directory, earlier versions kept the server's signing key.
 const signingKeyFile = "signing.key"
 
 // dataDir is the data directory of this process, which nobody else uses.
@@ -86,40 +86,15 @@ func readSigningKey(name string) (event.SigningKey, error) {
 	return key, nil
 }
 
-// signingKey reads the server's signing key, or makes one at the first start. It is on disk before it is used.
-func (d *dataDir) signingKey(random io.Reader) (event.SigningKey, error) {
-	name := d.file(signingKeyFile)
-	key, err := readSigningKey(name)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return key, err
-	}
-	key, err = event.GenerateSigningKey(random)
-	if err != nil {
-		return event.SigningKey{}, fmt.Errorf("make a signing key: %w", err)
-	}
-	if err := d.writeDurably(name, key.Marshal()); err != nil {
-		return event.SigningKey{}, fmt.Errorf("keep the signing key: %w", err)
-	}
-	return key, nil
-}
-
-// writeDurably writes a file that only this user may read: whole or not at all, also when the power fails.
-func (d *dataDir) writeDurably(name string, content []byte) error {
-	temp, err := os.OpenFile(name+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = temp.Write(content)
-	err = errors.Join(err, temp.Sync(), temp.Close())
-	if err == nil {
-		err = os.Rename(temp.Name(), name)
+// oldSigningKey reads the signing key that earlier versions kept in the directory, and which room's database holds
+// now; nil where there is none. The file is left alone.
+func (d *dataDir) oldSigningKey() (*event.SigningKey, error) {
+	key, err := readSigningKey(d.file(signingKeyFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	dir, err := os.Open(d.path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return &key, nil
 }

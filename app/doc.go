@@ -8,7 +8,8 @@
 // # Life
 //
 // New takes the data directory and builds everything; nothing runs. Run prepares the databases, starts the services,
-// opens the listener, registers the instance and is ready, in this order. When its context ends, the registration goes
-// first, then readiness, then parked polls are answered and requests finished within the drain's time, then the
-// services stop, last the databases close.
+// opens the listener, registers the instance and is ready, in this order. A gateway registers as starting, and answers, until
+// it has found each service that it forwards to once. When its context ends, load balancers are told first and the registration
+// goes, then parked polls are answered and requests finished within the drain's time, then the services stop, last the
+// databases close.
 package app

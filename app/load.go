@@ -108,15 +108,15 @@ func decode(raw []byte, cfg *Config) error {
 	return nil
 }
 
-// keys are what a file may say.
-type keys struct {
+// fileKeys are what a file may say.
+type fileKeys struct {
 	leaves, sections []string
 	// settings are those of the leaves, in the same order.
 	settings []Setting
 }
 
-func keysOf(cfg *Config) keys {
-	var k keys
+func keysOf(cfg *Config) fileKeys {
+	var k fileKeys
 	all := settings(cfg)
 	for _, s := range all {
 		k.leaves = append(k.leaves, s.Key)
@@ -126,14 +126,14 @@ func keysOf(cfg *Config) keys {
 }
 
 // didYouMean suggests a key: one that was only put into the wrong section, else the most similar one.
-func (k keys) didYouMean(key, name string) string {
+func (k fileKeys) didYouMean(key, name string) string {
 	if slices.Contains(k.leaves, name) {
 		key = name
 	}
 	return didYouMean(key, append(slices.Clone(k.leaves), k.sections...))
 }
 
-func checkKeys(node *yaml.Node, prefix string, known keys) error {
+func checkKeys(node *yaml.Node, prefix string, known fileKeys) error {
 	if node.Kind == yaml.AliasNode {
 		node = node.Alias
 	}

@@ -136,7 +136,7 @@ func TestMistakes(t *testing.T) {
 		{"an admin port that does not exist", "admin_listen: localhost:-1\n", nil, `admin_listen "localhost:-1"`},
 		{"one port for both", "admin_listen: localhost:8008\n", nil, `admin_listen "localhost:8008": is taken by listen`},
 		{"one port for both, by another name", "admin_listen: 127.0.0.1:8008\n", nil, "is taken by listen"},
-		{"one port for both, everywhere", "listen: :8008\nadmin_listen: 10.0.0.1:8008\n", nil, "is taken by listen"},
+		{"one port for both, everywhere", "listen: :8008\nadmin_listen: 10.0.0.1:8008\nadmin_open: on\n", nil, "is taken by listen"},
 		{"no URL", "gateway: {public_url: nope}\n", nil, `gateway: public_url "nope": want a URL such as https://chat.example.org`},
 		{"no user id", "gateway: {support: {matrix_id: foo}}\n", nil, `gateway: support: matrix_id "foo": want a user id`},
 		{"no email address", "gateway: {support: {email: foo}}\n", nil, `email "foo": want an address`},
@@ -149,6 +149,7 @@ func TestMistakes(t *testing.T) {
 		{"an empty flag", "", map[string]string{"room-shards": ""}, `--room-shards: want a whole number, not ""`},
 		{"a wrong word", "registration: opne\n", nil, `registration "opne": want open, token or closed: did you mean "open"?`},
 		{"a wrong address", "listen: nowhere\n", nil, `listen "nowhere": want host:port`},
+		{"an admin port for others", "admin_listen: :9008\n", nil, "other machines reach it: set admin_token"},
 		{"a wrong admin address", "admin_listen: nowhere\n", nil, `admin_listen "nowhere"`},
 		{"a wrong server name", "server_name: \"a b\"\n", nil, `server_name "a b"`},
 		{"no data directory", "data_dir: \"\"\n", nil, "data_dir"},
@@ -184,7 +185,7 @@ func TestPortsThatDoNotMeet(t *testing.T) {
 	for _, addresses := range [][2]string{
 		{"localhost:8008", "localhost:9008"}, {"10.0.0.1:80", "10.0.0.2:80"}, {"127.0.0.1:0", "127.0.0.1:0"}, {"10.0.0.1:80", "localhost:80"},
 	} {
-		_, err := app.Load(app.Source{Flags: map[string]string{"listen": addresses[0], "admin-listen": addresses[1]}})
+		_, err := app.Load(app.Source{Flags: map[string]string{"listen": addresses[0], "admin-listen": addresses[1], "admin-open": "on"}})
 		require.NoError(t, err, addresses)
 	}
 }
@@ -214,6 +215,21 @@ func TestCheckLooksAtFiles(t *testing.T) {
 	require.NoError(t, os.Rename(name, filepath.Join(dir, "signing.key")))
 	cfg.DataDir = dir
 	require.ErrorContains(t, app.Check(cfg), "signing.key")
+}
+
+func TestRegistrationIsClosedWithASharedRegistryUnlessSaid(t *testing.T) {
+	for said, want := range map[string]string{"": "closed", "open": "open"} {
+		flags := map[string]string{
+			"listen": "localhost:8008", "target": "identity", "database": "postgres://localhost/x",
+			"cluster-registry": "etcd", "cluster-endpoints": "localhost:2379", "cluster-bus": "nats://localhost:4222",
+		}
+		if said != "" {
+			flags["registration"] = said
+		}
+		cfg, err := app.Load(app.Source{Flags: flags})
+		require.NoError(t, err)
+		require.Equal(t, want, cfg.Identity.Registration)
+	}
 }
 
 func TestTheHelpListsTheTargets(t *testing.T) {
@@ -285,6 +301,7 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 		"identity-registration-tokens": "hush-2,hush-3",
 		"database":                     "postgres://me:hush-4@db/hongyan?sslmode=disable",
 		"databases":                    "room=postgres://me:hush-5@db/room",
+		"cluster-bus":                  "nats://hush-6:hush-7@a:4222,nats://hush-8@b:4222",
 	}})
 	require.NoError(t, err)
 	require.Equal(t, "hush-1", cfg.Identity.RegistrationSharedSecret.Reveal())
@@ -292,6 +309,8 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, string(text), "hush")
 	require.Contains(t, string(text), "postgres://me:xxxxx@db/hongyan")
+	require.Contains(t, string(text), "nats://xxxxx@a:4222")
+	require.Equal(t, "nats://hush-8@b:4222", string(cfg.Cluster.Bus[1]))
 }
 
 func TestExampleConfiguration(t *testing.T) {

@@ -43,6 +43,15 @@ func (p *parts) start(name string, run func(context.Context) error) {
 	}()
 }
 
+// end tells some parts to end and does not wait for them: stop does.
+func (p *parts) end(names ...string) {
+	for _, part := range p.running {
+		if slices.Contains(names, part.name) {
+			part.end()
+		}
+	}
+}
+
 // stop ends the parts in the reverse order of their start, each when the one before has ended.
 func (p *parts) stop() error { return p.stopAfter(0) }
 

@@ -61,7 +61,7 @@ func walk(prefix string, v reflect.Value, to []Setting) []Setting {
 
 func isSecret(t reflect.Type) bool {
 	secret := reflect.TypeFor[obs.Secret]()
-	return t == secret || (t.Kind() == reflect.Slice && t.Elem() == secret)
+	return t == secret || ((t.Kind() == reflect.Slice || t.Kind() == reflect.Map) && t.Elem() == secret)
 }
 
 // isTextList tells whether a value is a list that one writes with commas.

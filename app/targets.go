@@ -11,13 +11,19 @@ import (
 
 	gatewaypb "hongyan/api/gateway"
 	identitypb "hongyan/api/identity"
+	keyspb "hongyan/api/keys"
 	logpb "hongyan/api/log"
+	nodepb "hongyan/api/node"
 	roompb "hongyan/api/room"
+	"hongyan/matrix"
 	"hongyan/matrix/event"
 	"hongyan/platform/httpx"
+	"hongyan/platform/obs"
 	"hongyan/platform/rpc"
+	"hongyan/platform/sqldb"
 	"hongyan/service/gateway"
 	"hongyan/service/identity"
+	"hongyan/service/keys"
 	"hongyan/service/room"
 	"hongyan/service/sync"
 )
@@ -33,18 +39,23 @@ type target struct {
 	build func(context.Context, *builder) (*unit, error)
 	// routes are what the gateway forwards to it.
 	routes func() []httpx.Route
-	// database says that it has one.
-	database bool
+	// migrate brings the schema of its database up to date, as build does; nil where it has none.
+	migrate func(context.Context, *sqldb.DB) error
+	// logConns is how many connections to PostgreSQL its logs have besides those of its database; 0 is eventlog's default.
+	logConns int
+	// started are the tables that the first start fills, besides those of its logs and leases.
+	started []string
 }
 
 // targets is the table of all targets: what there is, and what needs what.
 func targets() []target {
 	return []target{
-		{name: "identity", database: true, routes: identity.Routes, build: buildIdentity},
-		{name: "room", database: true, routes: room.Routes, needs: []string{"identity"}, build: buildRoom},
-		{name: "sync", database: true, routes: sync.Routes, needs: []string{"room"}, build: buildSync},
-		{name: "gateway", routes: gateway.Routes, needs: []string{"identity", "room", "sync"}, build: buildGateway},
-		{name: targetAll, needs: []string{"gateway", "identity", "room", "sync"}},
+		{name: "identity", migrate: identity.Migrate, routes: identity.Routes, build: buildIdentity},
+		{name: "room", migrate: room.Migrate, started: []string{"signing_key"}, routes: room.Routes, needs: []string{"identity"}, build: buildRoom},
+		{name: "keys", migrate: keys.Migrate, logConns: keys.LogConns, routes: keys.Routes, needs: []string{"identity"}, build: buildKeys},
+		{name: "sync", migrate: sync.Migrate, routes: sync.Routes, needs: []string{"room", "keys"}, build: buildSync},
+		{name: "gateway", routes: gateway.Routes, needs: []string{"identity", "room", "keys", "sync"}, build: buildGateway},
+		{name: targetAll, needs: []string{"gateway", "identity", "room", "keys", "sync"}},
 	}
 }
 
@@ -59,7 +70,7 @@ func targetNames() []string {
 func servicesWithDatabase() []string {
 	var names []string
 	for _, t := range targets() {
-		if t.database {
+		if t.migrate != nil {
 			names = append(names, t.name)
 		}
 	}
@@ -77,8 +88,7 @@ func Routes() map[string][]httpx.Route {
 	return routes
 }
 
-// resolveTargets returns the services that the names stand for, each after what it needs. All of them must be there:
-// services in several processes find each other through a shared registry, which this version does not have.
+// resolveTargets returns the services that the names stand for, each after what it needs of those.
 func resolveTargets(names []string) ([]target, error) {
 	table := targets()
 	chosen := map[string]bool{}
@@ -99,23 +109,27 @@ func resolveTargets(names []string) ([]target, error) {
 		}
 		choose(name)
 	}
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("target: want at least one of %s", strings.Join(targetNames(), ", "))
+	}
 	var services []target
-	var missing []string
 	for _, t := range table { // the table's order is one in which everything comes after what it needs
-		switch {
-		case t.build == nil:
-		case chosen[t.name]:
+		if t.build != nil && chosen[t.name] {
 			services = append(services, t)
-		default:
+		}
+	}
+	return services, nil
+}
+
+// missingFrom names the services that are not among these.
+func missingFrom(services []target) []string {
+	var missing []string
+	for _, t := range targets() {
+		if t.build != nil && !slices.ContainsFunc(services, func(s target) bool { return s.name == t.name }) {
 			missing = append(missing, t.name)
 		}
 	}
-	if len(missing) > 0 {
-		return nil, fmt.Errorf("target %s: %s would be missing: this version runs all services in one process, "+
-			"since services in several processes need a shared registry (use --target all)",
-			strings.Join(names, ","), strings.Join(missing, ", "))
-	}
-	return services, nil
+	return missing
 }
 
 // unit is a service as the composition root has it.
@@ -133,6 +147,14 @@ type unit struct {
 	drain func(context.Context) error
 	// edge takes what comes from outside; nil for all but the gateway.
 	edge http.Handler
+	// ready is closed when it takes requests; nil where that is at once.
+	ready <-chan struct{}
+	// awaits are the services that must have been there once before the process is to get requests of clients.
+	awaits []string
+	// leave is called before the process leaves the registry; nil for nothing to do.
+	leave func()
+	// traffic is what it took from clients; nil for all but the gateway.
+	traffic func() []*nodepb.Traffic
 }
 
 func buildIdentity(ctx context.Context, b *builder) (*unit, error) {
@@ -141,7 +163,8 @@ func buildIdentity(ctx context.Context, b *builder) (*unit, error) {
 		return nil, err
 	}
 	s, err := identity.New(ctx, b.cfg.Identity, identity.Deps{
-		DB: db, Bus: b.bus, Gateways: gateways{b.conns}, ServerName: b.cfg.ServerName, Clock: b.clock, Rand: b.rand,
+		DB: db, Bus: b.cluster.Bus(), Gateways: gateways{b.cluster.Conns()}, ServerName: b.cfg.ServerName, Clock: b.clock, Rand: b.rand,
+		Metrics: obs.OfService(b.metrics, "identity"),
 	})
 	if err != nil {
 		return nil, err
@@ -165,10 +188,15 @@ func buildRoom(ctx context.Context, b *builder) (*unit, error) {
 	if err != nil {
 		return nil, err
 	}
+	key, err := b.dir.oldSigningKey()
+	if err != nil {
+		return nil, err
+	}
 	s, err := room.New(b.cfg.Room, room.Deps{
-		DB: db, Bus: b.bus, Signer: b.signer, Clock: b.clock, Rand: b.rand,
-		Identity:    identitypb.NewIdentityClient(b.conns.Conn("identity")),
-		IdentityLog: logpb.NewLogClient(b.conns.Conn("identity")),
+		DB: db, Bus: b.cluster.Bus(), Server: matrix.ServerName(b.cfg.ServerName), ImportKey: key, Clock: b.clock, Rand: b.rand,
+		Identity:    identitypb.NewIdentityClient(b.cluster.Conns().Conn("identity")),
+		IdentityLog: logpb.NewLogClient(b.cluster.Conns().Conn("identity")),
+		Metrics:     obs.OfService(b.metrics, "room"),
 	})
 	if err != nil {
 		return nil, err
@@ -179,15 +207,18 @@ func buildRoom(ctx context.Context, b *builder) (*unit, error) {
 	return &unit{name: "room", run: s.Run, register: s.Register, handler: s.Handler()}, nil
 }
 
-func buildSync(ctx context.Context, b *builder) (*unit, error) {
-	db, err := b.openDatabase(ctx, "sync")
+func buildKeys(ctx context.Context, b *builder) (*unit, error) {
+	db, err := b.openDatabase(ctx, "keys")
 	if err != nil {
 		return nil, err
 	}
-	s, err := sync.New(b.cfg.Sync, sync.Deps{
-		DB: db, Bus: b.bus, Clock: b.clock,
-		Room:    roompb.NewRoomClient(b.conns.Conn("room")),
-		RoomLog: logpb.NewLogClient(b.conns.Conn("room")),
+	s, err := keys.New(b.cfg.Keys, keys.Deps{
+		DB: db, Bus: b.cluster.Bus(), Server: matrix.ServerName(b.cfg.ServerName), Clock: b.clock, Rand: b.rand,
+		Identity:    identitypb.NewIdentityClient(b.cluster.Conns().Conn("identity")),
+		IdentityLog: logpb.NewLogClient(b.cluster.Conns().Conn("identity")),
+		Keys:        keyspb.NewKeysClient(b.cluster.Conns().Conn("keys")),
+		Room:        roompb.NewRoomClient(b.cluster.Conns().Conn("room")),
+		Metrics:     obs.OfService(b.metrics, "keys"),
 	})
 	if err != nil {
 		return nil, err
@@ -195,21 +226,57 @@ func buildSync(ctx context.Context, b *builder) (*unit, error) {
 	if err := s.Prepare(ctx); err != nil {
 		return nil, err
 	}
-	return &unit{name: "sync", run: s.Run, register: s.Register, handler: s.Handler(), drain: s.Drain}, nil
+	return &unit{name: "keys", run: s.Run, register: s.Register, handler: s.Handler()}, nil
+}
+
+func buildSync(ctx context.Context, b *builder) (*unit, error) {
+	db, err := b.openDatabase(ctx, "sync")
+	if err != nil {
+		return nil, err
+	}
+	s, err := sync.New(b.cfg.Sync, sync.Deps{
+		DB: db, Bus: b.cluster.Bus(), Clock: b.clock,
+		Room:    roompb.NewRoomClient(b.cluster.Conns().Conn("room")),
+		RoomLog: logpb.NewLogClient(b.cluster.Conns().Conn("room")),
+		Keys:    keyspb.NewKeysClient(b.cluster.Conns().Conn("keys")),
+		KeysLog: logpb.NewLogClient(b.cluster.Conns().Conn("keys")),
+		Metrics: obs.OfService(b.metrics, "sync"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Prepare(ctx); err != nil {
+		return nil, err
+	}
+	return &unit{name: "sync", run: s.Run, register: s.Register, handler: s.Handler(), drain: s.Drain, ready: s.Ready()}, nil
 }
 
 func buildGateway(_ context.Context, b *builder) (*unit, error) {
+	upstreams, err := b.upstreams()
+	if err != nil {
+		return nil, err
+	}
+	var awaits []string
+	for _, up := range upstreams {
+		awaits = append(awaits, up.Service)
+	}
 	s, err := gateway.New(b.cfg.Gateway, gateway.Deps{
-		Identity:     identitypb.NewIdentityClient(b.conns.Conn("identity")),
-		Upstreams:    b.upstreams(),
+		Identity:     identitypb.NewIdentityClient(b.cluster.Conns().Conn("identity")),
+		Upstreams:    upstreams,
+		Foreign:      b.cluster.Foreign(targetNames()),
 		RoomVersions: b.roomVersions(),
 		RateLimits:   b.cfg.RateLimits,
+		Bus:          b.cluster.Bus(),
+		TrustTraces:  b.cfg.Trace.TrustIncoming,
+		Ready:        b.ready,
 		Clock:        b.clock, Rand: b.rand, Metrics: b.metrics,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &unit{name: "gateway", run: s.Run, register: s.Register, edge: s}, nil
+	return &unit{
+		name: "gateway", run: s.Run, register: s.Register, edge: s, drain: s.Drain, leave: s.Leave, awaits: awaits, traffic: publicTraffic(s),
+	}, nil
 }
 
 // roomVersions is what m.room_versions tells clients.

@@ -183,6 +183,20 @@ func (c *Client) registerShared(ctx context.Context, name, password, secret stri
 	return nil
 }
 
+// Login logs in with a password, as a new device.
+func (c *Client) Login(ctx context.Context, name, password string) error {
+	var a account
+	err := c.JSON(ctx, "POST", "/_matrix/client/v3/login", map[string]any{
+		"type": "m.login.password", "password": password,
+		"identifier": map[string]any{"type": "m.id.user", "user": name},
+	}, &a)
+	if err != nil {
+		return fmt.Errorf("log %s in: %w", name, err)
+	}
+	c.use(a)
+	return nil
+}
+
 // CreateRoom makes a room and returns its id.
 func (c *Client) CreateRoom(ctx context.Context, options map[string]any) (string, error) {
 	var out struct {

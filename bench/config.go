@@ -15,6 +15,8 @@ const (
 	ModePairs Mode = "pairs"
 	// ModeGroup has a few senders talk to everybody in one room.
 	ModeGroup Mode = "group"
+	// ModeMixed has every two users talk to each other and, in turn, to everybody in one room.
+	ModeMixed Mode = "mixed"
 	// ModeIdle has everybody wait on /sync and nobody speak, though every two users share a room.
 	ModeIdle Mode = "idle"
 )
@@ -47,8 +49,27 @@ type Config struct {
 	Setup int
 	// PID is the server's process; 0 looks for who listens on the URL's port of this machine.
 	PID int
+	// Errands is how many requests of other kinds a second are made beside the messages, by accounts of their own: rooms are
+	// made and joined, profiles and account data changed, receipts and typing sent, devices logged in, history read.
+	Errands float64
 	// Accepted, where set, is told of every message that the server acknowledged.
 	Accepted func(Message)
+	// Attempted, where set, is told of every request of the run, after its end.
+	Attempted func(Attempt)
+	// Delivered, where set, is told when another user's sync brought a message, with when that was sent.
+	Delivered func(sent, seen time.Time)
+}
+
+// Attempt is one request, as a client that does not repeat it saw it.
+type Attempt struct {
+	// Kind is what was asked: send, sync, createRoom, …
+	Kind         string
+	Began, Ended time.Time
+	// Again says that it repeats one that failed.
+	Again bool
+	// Once says that nobody may repeat it once it was sent.
+	Once bool
+	Err  error
 }
 
 // Message is one that was acknowledged, with what it takes to send it again.
@@ -75,8 +96,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("the URL %q cannot be read: %w", c.URL, err)
 	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
 		return fmt.Errorf("the URL %q is not of the form http://host:port", c.URL)
-	case c.Mode != ModePairs && c.Mode != ModeGroup && c.Mode != ModeIdle:
-		return fmt.Errorf("the mode is %q: it must be pairs, group or idle", c.Mode)
+	case c.Mode != ModePairs && c.Mode != ModeGroup && c.Mode != ModeMixed && c.Mode != ModeIdle:
+		return fmt.Errorf("the mode is %q: it must be pairs, group, mixed or idle", c.Mode)
 	case c.Users < 1, c.Mode != ModeGroup && c.Users%2 != 0, c.Mode == ModeGroup && c.Users < 2:
 		return fmt.Errorf("%d users do not fit the mode %s", c.Users, c.Mode)
 	case c.Mode == ModeGroup && (c.Senders < 1 || c.Senders > c.Users):
@@ -85,8 +106,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("the duration is %s: it must be positive and at most an hour", c.Duration)
 	case c.Warmup < 0 || c.Drain <= 0:
 		return fmt.Errorf("the warm-up must not be negative and the drain must be positive")
-	case c.Rate < 0:
-		return fmt.Errorf("the rate is %g: it must not be negative", c.Rate)
+	case c.Rate < 0 || c.Errands < 0:
+		return fmt.Errorf("the rates are %g and %g: they must not be negative", c.Rate, c.Errands)
 	case c.BodyBytes < 0 || c.BodyBytes > 60_000:
 		return fmt.Errorf("the body is %d bytes: it must be between 0 and 60000", c.BodyBytes)
 	case c.Setup < 1:

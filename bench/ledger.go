@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"sync"
 )
 
@@ -18,6 +19,8 @@ type roomLedger struct {
 	mu        sync.Mutex
 	accepted  map[uint64]string
 	observers map[string]*observer
+	// missing are the deliveries that are still to come.
+	missing int
 }
 
 // observer is what one user saw of one room, in the order in which it was seen.
@@ -67,6 +70,7 @@ func (l *Ledger) Observe(roomID, userID string) {
 	defer r.mu.Unlock()
 	if r.observers[userID] == nil {
 		r.observers[userID] = &observer{seen: map[uint64]struct{}{}}
+		r.missing += len(r.accepted)
 	}
 }
 
@@ -75,7 +79,16 @@ func (l *Ledger) Accept(roomID, eventID string) {
 	r := l.room(roomID)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.accepted[maphash.String(l.seed, eventID)] = eventID
+	id := maphash.String(l.seed, eventID)
+	if _, ok := r.accepted[id]; ok {
+		return
+	}
+	r.accepted[id] = eventID
+	for _, o := range r.observers {
+		if _, ok := o.seen[id]; !ok {
+			r.missing++
+		}
+	}
 }
 
 // See says that a user saw an event, after all that it saw of the room before. It reports whether it is new to the user.
@@ -94,6 +107,9 @@ func (l *Ledger) See(roomID, userID, eventID string) bool {
 	}
 	o.seen[id] = struct{}{}
 	o.order = append(o.order, id)
+	if _, ok := r.accepted[id]; ok {
+		r.missing--
+	}
 	return true
 }
 
@@ -112,22 +128,28 @@ func (l *Ledger) Saw(roomID, userID, eventID string) bool {
 
 // Missing counts the deliveries that are still to come.
 func (l *Ledger) Missing() int {
-	v := l.Verdict()
-	return v.Lost
+	n := 0
+	for _, r := range l.all() {
+		r.mu.Lock()
+		n += r.missing
+		r.mu.Unlock()
+	}
+	return n
+}
+
+// all returns the rooms as they are now, by id.
+func (l *Ledger) all() map[string]*roomLedger {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.rooms)
 }
 
 const maxExamples = 10
 
 // Verdict compares everything.
 func (l *Ledger) Verdict() Verdict {
-	l.mu.Lock()
-	rooms := make(map[string]*roomLedger, len(l.rooms))
-	for id, r := range l.rooms {
-		rooms[id] = r
-	}
-	l.mu.Unlock()
 	var v Verdict
-	for id, r := range rooms {
+	for id, r := range l.all() {
 		r.judge(id, &v)
 	}
 	return v

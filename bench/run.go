@@ -47,32 +47,23 @@ func Run(ctx context.Context, cfg Config, progress func(string)) (*Report, error
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	r := &run{cfg: cfg, start: time.Now(), ledger: NewLedger()}
 	if cfg.PID == 0 {
-		r.cfg.PID = FindServer(cfg.URL)
+		cfg.PID = FindServer(cfg.URL)
 	}
-	transport := NewTransport(4*cfg.Users + 64)
-	defer transport.CloseIdleConnections()
-	progress(fmt.Sprintf("making %d accounts and their rooms", cfg.Users))
-	users, groups, err := r.setUp(ctx, transport)
+	l, err := prepare(ctx, cfg, progress)
 	if err != nil {
 		return nil, err
 	}
-	syncing, stop := context.WithCancel(ctx)
-	loops := &errgroup.Group{}
-	defer func() {
-		stop()
-		_ = loops.Wait()
-	}()
-	report := &Report{Mode: cfg.Mode, Users: len(users), Rooms: len(groups)}
+	defer l.end()
+	report := &Report{Mode: cfg.Mode, Users: len(l.users), Rooms: len(l.groups)}
 	if cfg.Mode == ModeIdle {
-		return report, r.idle(syncing, report, loops, users, progress)
+		return report, l.run.idle(l.untilEnd(ctx), report, &l.loops, l.users, progress)
 	}
 	progress("first syncs")
-	if err := startSyncing(syncing, loops, users); err != nil {
+	if err := startSyncing(l.untilEnd(ctx), &l.loops, l.users); err != nil {
 		return nil, err
 	}
-	if err := r.talk(ctx, report, groups, progress); err != nil {
+	if err := l.run.talk(ctx, report, l, progress); err != nil {
 		return nil, err
 	}
 	return report, nil
@@ -90,20 +81,8 @@ func (r *run) usage() ProcessUsage {
 }
 
 // talk sends for the warm-up and the duration, waits for the deliveries and fills in the report.
-func (r *run) talk(ctx context.Context, report *Report, groups []*group, progress func(string)) error {
-	sending, stop := context.WithCancel(ctx)
-	defer stop()
-	var pace chan struct{}
-	senders := &errgroup.Group{}
-	if r.cfg.Rate > 0 {
-		pace = make(chan struct{}, 1024)
-		senders.Go(func() error { keepPace(sending, r.cfg.Rate, pace); return nil })
-	}
-	for _, g := range groups {
-		for _, u := range g.senders {
-			senders.Go(func() error { u.sendLoop(sending, g.roomID, pace); return nil })
-		}
-	}
+func (r *run) talk(ctx context.Context, report *Report, l *Load, progress func(string)) error {
+	l.send(ctx, 1024)
 	progress(fmt.Sprintf("sending for %s after a warm-up of %s", r.cfg.Duration, r.cfg.Warmup))
 	sleep(ctx, r.cfg.Warmup)
 	before, began, syncs := r.usage(), time.Now(), r.syncs.Load()
@@ -117,8 +96,7 @@ func (r *run) talk(ctx context.Context, report *Report, groups []*group, progres
 	report.DeliveredPerSecond = float64(r.delivered.Load()) / seconds
 	report.SyncsPer = float64(r.syncs.Load()-syncs) / seconds
 	delivered := r.delivered.Load()
-	stop()
-	_ = senders.Wait()
+	l.stopSending()
 	progress("waiting for the last deliveries")
 	r.drain(ctx)
 	report.Acceptance, report.Delivery = r.acceptance.Summary(), r.delivery.Summary()
@@ -144,7 +122,7 @@ func (r *run) drain(ctx context.Context) {
 }
 
 // keepPace hands out permissions to send, rate a second. A permission that nobody takes in time is dropped.
-func keepPace(ctx context.Context, rate float64, pace chan<- struct{}) {
+func (r *run) keepPace(ctx context.Context, rate float64, pace chan<- struct{}) {
 	const step = 5 * time.Millisecond
 	t := time.NewTicker(step)
 	defer t.Stop()
@@ -154,6 +132,9 @@ func keepPace(ctx context.Context, rate float64, pace chan<- struct{}) {
 		case <-ctx.Done():
 			return
 		case <-t.C:
+		}
+		if r.paused.Load() {
+			continue
 		}
 		for due += rate * step.Seconds(); due >= 1; due-- {
 			select {

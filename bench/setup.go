@@ -26,10 +26,13 @@ func (r *run) setUp(ctx context.Context, transport *fasthttp.Client) ([]*user, [
 	}
 	var groups []*group
 	switch r.cfg.Mode {
-	case ModePairs, ModeIdle:
+	case ModePairs, ModeMixed, ModeIdle:
 		for i := 0; i+1 < len(users); i += 2 {
 			pair := users[i : i+2]
 			groups = append(groups, &group{members: pair, senders: pair})
+		}
+		if r.cfg.Mode == ModeMixed {
+			groups = append(groups, &group{members: users, senders: users})
 		}
 	case ModeGroup:
 		groups = append(groups, &group{members: users, senders: users[:r.cfg.Senders]})
@@ -42,12 +45,20 @@ func (r *run) setUp(ctx context.Context, transport *fasthttp.Client) ([]*user, [
 	return users, groups, g.Wait()
 }
 
-func (r *run) makeUsers(ctx context.Context, transport *fasthttp.Client) ([]*user, error) {
+// name starts the names of accounts of this run.
+func (r *run) name() (string, error) {
 	var random [4]byte
 	if _, err := rand.Read(random[:]); err != nil {
-		return nil, fmt.Errorf("draw a name for the run: %w", err)
+		return "", fmt.Errorf("draw a name for the run: %w", err)
 	}
-	name := r.cfg.Prefix + hex.EncodeToString(random[:])
+	return r.cfg.Prefix + hex.EncodeToString(random[:]), nil
+}
+
+func (r *run) makeUsers(ctx context.Context, transport *fasthttp.Client) ([]*user, error) {
+	name, err := r.name()
+	if err != nil {
+		return nil, err
+	}
 	users := make([]*user, r.cfg.Users)
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.cfg.Setup)

@@ -19,11 +19,24 @@ type run struct {
 	ledger *Ledger
 	// measured is set while messages count towards the figures.
 	measured atomic.Bool
+	// paused is set while nothing is to be sent; busy are the messages and errands that are under way, with their repetitions.
+	paused atomic.Bool
+	busy   atomic.Int64
 
 	accepted, delivered, echoed atomic.Int64
-	syncs, gaps                 atomic.Int64
-	errors                      errorCounter
-	acceptance, delivery        Latencies
+	// unsent are messages of which nobody knows whether the server has them: every repetition failed.
+	unsent               atomic.Int64
+	syncs, gaps          atomic.Int64
+	errors               errorCounter
+	acceptance, delivery Latencies
+}
+
+// attempted tells who wants to know of a request that has just ended.
+func (r *run) attempted(a Attempt) {
+	if tell := r.cfg.Attempted; tell != nil {
+		a.Ended = time.Now()
+		tell(a)
+	}
 }
 
 // user is one account with its sync loop.
@@ -66,9 +79,9 @@ func (u *user) content(measured bool) []byte {
 	return append(b, `}}`...)
 }
 
-// sendLoop sends into the room until ctx ends, one message after the other.
-func (u *user) sendLoop(ctx context.Context, roomID string, pace <-chan struct{}) {
-	for ctx.Err() == nil {
+// sendLoop sends into the rooms in turn until ctx ends, one message after the other.
+func (u *user) sendLoop(ctx context.Context, rooms []string, pace <-chan struct{}) {
+	for turn := 0; ctx.Err() == nil; turn++ {
 		if pace != nil {
 			select {
 			case <-pace:
@@ -76,16 +89,21 @@ func (u *user) sendLoop(ctx context.Context, roomID string, pace <-chan struct{}
 				return
 			}
 		}
-		measured := u.run.measured.Load()
+		roomID, measured := rooms[turn%len(rooms)], u.run.measured.Load()
 		content, txn := u.content(measured), "b"+strconv.Itoa(u.n)
 		began := time.Now()
 		// What was begun is finished: a send that is cut off may or may not have been accepted.
+		u.run.busy.Add(1)
 		eventID, err := u.sendUntilKnown(context.WithoutCancel(ctx), roomID, txn, content)
+		if err == nil {
+			u.run.ledger.Accept(roomID, eventID)
+		}
+		u.run.busy.Add(-1)
 		if err != nil {
 			u.run.errors.add("send", err)
+			u.run.unsent.Add(1)
 			continue
 		}
-		u.run.ledger.Accept(roomID, eventID)
 		if tell := u.run.cfg.Accepted; tell != nil {
 			tell(Message{Sender: u.Client, RoomID: roomID, TxnID: txn, EventID: eventID, Content: content})
 		}
@@ -99,7 +117,9 @@ func (u *user) sendLoop(ctx context.Context, roomID string, pace <-chan struct{}
 // sendUntilKnown repeats a send under its transaction id while the server asks to wait or cannot be reached.
 func (u *user) sendUntilKnown(ctx context.Context, roomID, txn string, content []byte) (string, error) {
 	for attempt := 1; ; attempt++ {
+		began := time.Now()
 		eventID, err := u.Send(ctx, roomID, txn, content)
+		u.run.attempted(Attempt{Kind: "send", Began: began, Again: attempt > 1, Err: err})
 		wait, again := retryAfter(err, attempt)
 		if !again {
 			return eventID, err
@@ -116,11 +136,13 @@ func (u *user) syncLoop(ctx context.Context) {
 		if u.since == "" {
 			timeout = 0
 		}
+		began := time.Now()
 		err := u.Sync(ctx, u.since, filter, timeout, func(body []byte) error { return u.see(ctx, string(body)) })
+		if err != nil && ctx.Err() != nil {
+			return
+		}
+		u.run.attempted(Attempt{Kind: "sync", Began: began, Again: attempt > 0, Err: err})
 		if err != nil {
-			if ctx.Err() != nil {
-				return
-			}
 			attempt++
 			u.run.errors.add("sync", err)
 			wait, _ := retryAfter(err, attempt)
@@ -230,7 +252,10 @@ func (u *user) seeEvent(roomID string, e gjson.Result) {
 		u.run.echoed.Add(1)
 		return
 	}
-	sent := u.run.start.Add(time.Duration(mark.Get("t").Int()) * time.Microsecond)
+	sent, seen := u.run.start.Add(time.Duration(mark.Get("t").Int())*time.Microsecond), time.Now()
 	u.run.delivered.Add(1)
-	u.run.delivery.Add(time.Since(sent))
+	u.run.delivery.Add(seen.Sub(sent))
+	if tell := u.run.cfg.Delivered; tell != nil {
+		tell(sent, seen)
+	}
 }

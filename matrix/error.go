@@ -53,6 +53,7 @@ const (
 	CodeServerNotTrusted           ErrCode = "M_SERVER_NOT_TRUSTED"
 	CodeNotYetUploaded             ErrCode = "M_NOT_YET_UPLOADED"
 	CodeCannotOverwriteMedia       ErrCode = "M_CANNOT_OVERWRITE_MEDIA"
+	CodeInvalidSignature           ErrCode = "M_INVALID_SIGNATURE"
 	CodeWrongRoomKeysVersion       ErrCode = "M_WRONG_ROOM_KEYS_VERSION"
 	CodeAppserviceLoginUnsupported ErrCode = "M_APPSERVICE_LOGIN_UNSUPPORTED"
 )
@@ -171,11 +172,23 @@ func (e *Error) MarshalJSON() ([]byte, error) {
 	return json.Marshal(body)
 }
 
-// AsError returns err as an API error. An error that is none becomes Internal, with err as its cause.
+// AsError returns err as an API error. An error that is none becomes Unavailable where its chain says that the same may be
+// tried again, by a method Unavailable() bool, and Internal otherwise; err is its cause.
 func AsError(err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {
 		return e
 	}
+	if IsUnavailable(err) {
+		return Unavailable(err)
+	}
 	return Internal(err)
+}
+
+// IsUnavailable tells whether an error that is no API error says that the same may be tried again: something that is needed
+// cannot be reached now.
+func IsUnavailable(err error) bool {
+	var e *Error
+	var u interface{ Unavailable() bool }
+	return !errors.As(err, &e) && errors.As(err, &u) && u.Unavailable()
 }

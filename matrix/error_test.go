@@ -33,6 +33,12 @@ func TestErrorCopies(t *testing.T) {
 	require.Equal(t, map[string]any{"a": 1}, changed.Fields)
 }
 
+// unavailable is an error of something that can be tried again, or not.
+type unavailable bool
+
+func (unavailable) Error() string       { return "away" }
+func (u unavailable) Unavailable() bool { return bool(u) }
+
 func TestAsError(t *testing.T) {
 	e := matrix.NewError(matrix.CodeNotFound, "No such room.")
 	require.Same(t, e, matrix.AsError(fmt.Errorf("get room: %w", e)))
@@ -41,6 +47,11 @@ func TestAsError(t *testing.T) {
 	body, err := json.Marshal(other)
 	require.NoError(t, err)
 	require.NotContains(t, string(body), "disk full")
+	away := matrix.AsError(fmt.Errorf("read room: %w", unavailable(true)))
+	require.Equal(t, 503, away.Status)
+	require.Positive(t, away.RetryAfter)
+	require.Equal(t, 500, matrix.AsError(unavailable(false)).Status)
+	require.Equal(t, 404, matrix.AsError(e.WithCause(unavailable(true))).Status, "an API error says itself what it is")
 	require.Equal(t, 503, matrix.Unavailable(nil).Status)
 	require.Positive(t, matrix.Unavailable(nil).RetryAfter)
 }

@@ -14,9 +14,15 @@ need() {
 }
 
 postgres_is_there() { command -v postgres || ls /usr/lib/postgresql/*/bin/postgres; }
+haproxy_is_there() { command -v haproxy || ls /usr/sbin/haproxy; }
 race_detector_works() { command -v gcc && echo '#include <stdlib.h>' | gcc -E -; }
 
 need postgresql postgres_is_there
+need zookeeper test -e /usr/share/java/zookeeper.jar
+need default-jre-headless command -v java
+need nats-server command -v nats-server
+need haproxy haproxy_is_there
+need iproute2 command -v ip
 need gcc command -v gcc
 need libc6-dev race_detector_works
 need nodejs command -v node

@@ -576,6 +576,218 @@ func (x *UsersResponse) GetUsers() []*User {
 	return nil
 }
 
+type DevicesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Users         []*DevicesOfUser       `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DevicesRequest) Reset() {
+	*x = DevicesRequest{}
+	mi := &file_api_identity_identity_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DevicesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DevicesRequest) ProtoMessage() {}
+
+func (x *DevicesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_identity_identity_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DevicesRequest.ProtoReflect.Descriptor instead.
+func (*DevicesRequest) Descriptor() ([]byte, []int) {
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *DevicesRequest) GetUsers() []*DevicesOfUser {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+type DevicesOfUser struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	UserId string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// device_ids limits the answer to these; empty is all devices.
+	DeviceIds     []string `protobuf:"bytes,2,rep,name=device_ids,json=deviceIds,proto3" json:"device_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DevicesOfUser) Reset() {
+	*x = DevicesOfUser{}
+	mi := &file_api_identity_identity_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DevicesOfUser) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DevicesOfUser) ProtoMessage() {}
+
+func (x *DevicesOfUser) ProtoReflect() protoreflect.Message {
+	mi := &file_api_identity_identity_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DevicesOfUser.ProtoReflect.Descriptor instead.
+func (*DevicesOfUser) Descriptor() ([]byte, []int) {
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *DevicesOfUser) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *DevicesOfUser) GetDeviceIds() []string {
+	if x != nil {
+		return x.DeviceIds
+	}
+	return nil
+}
+
+type Device struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	UserId   string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	DeviceId string                 `protobuf:"bytes,2,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
+	// display_name is absent where none was set.
+	DisplayName *string `protobuf:"bytes,3,opt,name=display_name,json=displayName,proto3,oneof" json:"display_name,omitempty"`
+	// created_ms tells a device from an earlier one that had its id and was removed.
+	CreatedMs     int64 `protobuf:"varint,4,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Device) Reset() {
+	*x = Device{}
+	mi := &file_api_identity_identity_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Device) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Device) ProtoMessage() {}
+
+func (x *Device) ProtoReflect() protoreflect.Message {
+	mi := &file_api_identity_identity_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Device.ProtoReflect.Descriptor instead.
+func (*Device) Descriptor() ([]byte, []int) {
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Device) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *Device) GetDeviceId() string {
+	if x != nil {
+		return x.DeviceId
+	}
+	return ""
+}
+
+func (x *Device) GetDisplayName() string {
+	if x != nil && x.DisplayName != nil {
+		return *x.DisplayName
+	}
+	return ""
+}
+
+func (x *Device) GetCreatedMs() int64 {
+	if x != nil {
+		return x.CreatedMs
+	}
+	return 0
+}
+
+type DevicesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// devices has none that do not exist.
+	Devices       []*Device `protobuf:"bytes,1,rep,name=devices,proto3" json:"devices,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DevicesResponse) Reset() {
+	*x = DevicesResponse{}
+	mi := &file_api_identity_identity_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DevicesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DevicesResponse) ProtoMessage() {}
+
+func (x *DevicesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_identity_identity_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DevicesResponse.ProtoReflect.Descriptor instead.
+func (*DevicesResponse) Descriptor() ([]byte, []int) {
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *DevicesResponse) GetDevices() []*Device {
+	if x != nil {
+		return x.Devices
+	}
+	return nil
+}
+
 type CheckAuthRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// user_id is the caller's, as the gateway found out.
@@ -591,7 +803,7 @@ type CheckAuthRequest struct {
 
 func (x *CheckAuthRequest) Reset() {
 	*x = CheckAuthRequest{}
-	mi := &file_api_identity_identity_proto_msgTypes[8]
+	mi := &file_api_identity_identity_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -603,7 +815,7 @@ func (x *CheckAuthRequest) String() string {
 func (*CheckAuthRequest) ProtoMessage() {}
 
 func (x *CheckAuthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[8]
+	mi := &file_api_identity_identity_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -616,7 +828,7 @@ func (x *CheckAuthRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckAuthRequest.ProtoReflect.Descriptor instead.
 func (*CheckAuthRequest) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{8}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CheckAuthRequest) GetUserId() string {
@@ -657,7 +869,7 @@ type CheckAuthResponse struct {
 
 func (x *CheckAuthResponse) Reset() {
 	*x = CheckAuthResponse{}
-	mi := &file_api_identity_identity_proto_msgTypes[9]
+	mi := &file_api_identity_identity_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -669,7 +881,7 @@ func (x *CheckAuthResponse) String() string {
 func (*CheckAuthResponse) ProtoMessage() {}
 
 func (x *CheckAuthResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[9]
+	mi := &file_api_identity_identity_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -682,7 +894,7 @@ func (x *CheckAuthResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckAuthResponse.ProtoReflect.Descriptor instead.
 func (*CheckAuthResponse) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{9}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CheckAuthResponse) GetChallenge() []byte {
@@ -701,15 +913,17 @@ type UserEvent struct {
 	// fields names the profile fields that changed.
 	Fields []string `protobuf:"bytes,4,rep,name=fields,proto3" json:"fields,omitempty"`
 	// erase asks that what the deactivated user said be hidden.
-	Erase         bool  `protobuf:"varint,5,opt,name=erase,proto3" json:"erase,omitempty"`
-	TsMs          int64 `protobuf:"varint,6,opt,name=ts_ms,json=tsMs,proto3" json:"ts_ms,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Erase bool  `protobuf:"varint,5,opt,name=erase,proto3" json:"erase,omitempty"`
+	TsMs  int64 `protobuf:"varint,6,opt,name=ts_ms,json=tsMs,proto3" json:"ts_ms,omitempty"`
+	// device_created_ms says, in DEVICE_REMOVED, when each of device_ids was made; events of earlier versions do not say it.
+	DeviceCreatedMs []int64 `protobuf:"varint,7,rep,packed,name=device_created_ms,json=deviceCreatedMs,proto3" json:"device_created_ms,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *UserEvent) Reset() {
 	*x = UserEvent{}
-	mi := &file_api_identity_identity_proto_msgTypes[10]
+	mi := &file_api_identity_identity_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -721,7 +935,7 @@ func (x *UserEvent) String() string {
 func (*UserEvent) ProtoMessage() {}
 
 func (x *UserEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[10]
+	mi := &file_api_identity_identity_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -734,7 +948,7 @@ func (x *UserEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserEvent.ProtoReflect.Descriptor instead.
 func (*UserEvent) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{10}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *UserEvent) GetUserId() string {
@@ -779,6 +993,13 @@ func (x *UserEvent) GetTsMs() int64 {
 	return 0
 }
 
+func (x *UserEvent) GetDeviceCreatedMs() []int64 {
+	if x != nil {
+		return x.DeviceCreatedMs
+	}
+	return nil
+}
+
 type AddUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// name is a localpart or a user id of this server.
@@ -791,7 +1012,7 @@ type AddUserRequest struct {
 
 func (x *AddUserRequest) Reset() {
 	*x = AddUserRequest{}
-	mi := &file_api_identity_identity_proto_msgTypes[11]
+	mi := &file_api_identity_identity_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -803,7 +1024,7 @@ func (x *AddUserRequest) String() string {
 func (*AddUserRequest) ProtoMessage() {}
 
 func (x *AddUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[11]
+	mi := &file_api_identity_identity_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -816,7 +1037,7 @@ func (x *AddUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddUserRequest.ProtoReflect.Descriptor instead.
 func (*AddUserRequest) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{11}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AddUserRequest) GetName() string {
@@ -849,7 +1070,7 @@ type AddUserResponse struct {
 
 func (x *AddUserResponse) Reset() {
 	*x = AddUserResponse{}
-	mi := &file_api_identity_identity_proto_msgTypes[12]
+	mi := &file_api_identity_identity_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -861,7 +1082,7 @@ func (x *AddUserResponse) String() string {
 func (*AddUserResponse) ProtoMessage() {}
 
 func (x *AddUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[12]
+	mi := &file_api_identity_identity_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -874,7 +1095,7 @@ func (x *AddUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddUserResponse.ProtoReflect.Descriptor instead.
 func (*AddUserResponse) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{12}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AddUserResponse) GetUserId() string {
@@ -895,7 +1116,7 @@ type SetPasswordRequest struct {
 
 func (x *SetPasswordRequest) Reset() {
 	*x = SetPasswordRequest{}
-	mi := &file_api_identity_identity_proto_msgTypes[13]
+	mi := &file_api_identity_identity_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -907,7 +1128,7 @@ func (x *SetPasswordRequest) String() string {
 func (*SetPasswordRequest) ProtoMessage() {}
 
 func (x *SetPasswordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[13]
+	mi := &file_api_identity_identity_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -920,7 +1141,7 @@ func (x *SetPasswordRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPasswordRequest.ProtoReflect.Descriptor instead.
 func (*SetPasswordRequest) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{13}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SetPasswordRequest) GetName() string {
@@ -952,7 +1173,7 @@ type SetPasswordResponse struct {
 
 func (x *SetPasswordResponse) Reset() {
 	*x = SetPasswordResponse{}
-	mi := &file_api_identity_identity_proto_msgTypes[14]
+	mi := &file_api_identity_identity_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -964,7 +1185,7 @@ func (x *SetPasswordResponse) String() string {
 func (*SetPasswordResponse) ProtoMessage() {}
 
 func (x *SetPasswordResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[14]
+	mi := &file_api_identity_identity_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -977,7 +1198,7 @@ func (x *SetPasswordResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPasswordResponse.ProtoReflect.Descriptor instead.
 func (*SetPasswordResponse) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{14}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{18}
 }
 
 type ListUsersRequest struct {
@@ -991,7 +1212,7 @@ type ListUsersRequest struct {
 
 func (x *ListUsersRequest) Reset() {
 	*x = ListUsersRequest{}
-	mi := &file_api_identity_identity_proto_msgTypes[15]
+	mi := &file_api_identity_identity_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1003,7 +1224,7 @@ func (x *ListUsersRequest) String() string {
 func (*ListUsersRequest) ProtoMessage() {}
 
 func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[15]
+	mi := &file_api_identity_identity_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1016,7 +1237,7 @@ func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersRequest.ProtoReflect.Descriptor instead.
 func (*ListUsersRequest) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{15}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListUsersRequest) GetAfter() string {
@@ -1048,7 +1269,7 @@ type UserInfo struct {
 
 func (x *UserInfo) Reset() {
 	*x = UserInfo{}
-	mi := &file_api_identity_identity_proto_msgTypes[16]
+	mi := &file_api_identity_identity_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1060,7 +1281,7 @@ func (x *UserInfo) String() string {
 func (*UserInfo) ProtoMessage() {}
 
 func (x *UserInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[16]
+	mi := &file_api_identity_identity_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1073,7 +1294,7 @@ func (x *UserInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserInfo.ProtoReflect.Descriptor instead.
 func (*UserInfo) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{16}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *UserInfo) GetUserId() string {
@@ -1134,7 +1355,7 @@ type ListUsersResponse struct {
 
 func (x *ListUsersResponse) Reset() {
 	*x = ListUsersResponse{}
-	mi := &file_api_identity_identity_proto_msgTypes[17]
+	mi := &file_api_identity_identity_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1146,7 +1367,7 @@ func (x *ListUsersResponse) String() string {
 func (*ListUsersResponse) ProtoMessage() {}
 
 func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[17]
+	mi := &file_api_identity_identity_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1159,7 +1380,7 @@ func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersResponse.ProtoReflect.Descriptor instead.
 func (*ListUsersResponse) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{17}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListUsersResponse) GetUsers() []*UserInfo {
@@ -1179,7 +1400,7 @@ type DeactivateRequest struct {
 
 func (x *DeactivateRequest) Reset() {
 	*x = DeactivateRequest{}
-	mi := &file_api_identity_identity_proto_msgTypes[18]
+	mi := &file_api_identity_identity_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1191,7 +1412,7 @@ func (x *DeactivateRequest) String() string {
 func (*DeactivateRequest) ProtoMessage() {}
 
 func (x *DeactivateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[18]
+	mi := &file_api_identity_identity_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1204,7 +1425,7 @@ func (x *DeactivateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeactivateRequest.ProtoReflect.Descriptor instead.
 func (*DeactivateRequest) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{18}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DeactivateRequest) GetName() string {
@@ -1229,7 +1450,7 @@ type DeactivateResponse struct {
 
 func (x *DeactivateResponse) Reset() {
 	*x = DeactivateResponse{}
-	mi := &file_api_identity_identity_proto_msgTypes[19]
+	mi := &file_api_identity_identity_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1241,7 +1462,7 @@ func (x *DeactivateResponse) String() string {
 func (*DeactivateResponse) ProtoMessage() {}
 
 func (x *DeactivateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[19]
+	mi := &file_api_identity_identity_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1254,7 +1475,7 @@ func (x *DeactivateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeactivateResponse.ProtoReflect.Descriptor instead.
 func (*DeactivateResponse) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{19}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{23}
 }
 
 type RegistrationToken struct {
@@ -1272,7 +1493,7 @@ type RegistrationToken struct {
 
 func (x *RegistrationToken) Reset() {
 	*x = RegistrationToken{}
-	mi := &file_api_identity_identity_proto_msgTypes[20]
+	mi := &file_api_identity_identity_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1284,7 +1505,7 @@ func (x *RegistrationToken) String() string {
 func (*RegistrationToken) ProtoMessage() {}
 
 func (x *RegistrationToken) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[20]
+	mi := &file_api_identity_identity_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1297,7 +1518,7 @@ func (x *RegistrationToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistrationToken.ProtoReflect.Descriptor instead.
 func (*RegistrationToken) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{20}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RegistrationToken) GetToken() string {
@@ -1347,7 +1568,7 @@ type AddRegistrationTokenRequest struct {
 
 func (x *AddRegistrationTokenRequest) Reset() {
 	*x = AddRegistrationTokenRequest{}
-	mi := &file_api_identity_identity_proto_msgTypes[21]
+	mi := &file_api_identity_identity_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1359,7 +1580,7 @@ func (x *AddRegistrationTokenRequest) String() string {
 func (*AddRegistrationTokenRequest) ProtoMessage() {}
 
 func (x *AddRegistrationTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[21]
+	mi := &file_api_identity_identity_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1372,7 +1593,7 @@ func (x *AddRegistrationTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRegistrationTokenRequest.ProtoReflect.Descriptor instead.
 func (*AddRegistrationTokenRequest) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{21}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *AddRegistrationTokenRequest) GetToken() string {
@@ -1407,7 +1628,7 @@ type ListRegistrationTokensRequest struct {
 
 func (x *ListRegistrationTokensRequest) Reset() {
 	*x = ListRegistrationTokensRequest{}
-	mi := &file_api_identity_identity_proto_msgTypes[22]
+	mi := &file_api_identity_identity_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1419,7 +1640,7 @@ func (x *ListRegistrationTokensRequest) String() string {
 func (*ListRegistrationTokensRequest) ProtoMessage() {}
 
 func (x *ListRegistrationTokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[22]
+	mi := &file_api_identity_identity_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1432,7 +1653,7 @@ func (x *ListRegistrationTokensRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistrationTokensRequest.ProtoReflect.Descriptor instead.
 func (*ListRegistrationTokensRequest) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{22}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListRegistrationTokensRequest) GetAfter() string {
@@ -1458,7 +1679,7 @@ type ListRegistrationTokensResponse struct {
 
 func (x *ListRegistrationTokensResponse) Reset() {
 	*x = ListRegistrationTokensResponse{}
-	mi := &file_api_identity_identity_proto_msgTypes[23]
+	mi := &file_api_identity_identity_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1470,7 +1691,7 @@ func (x *ListRegistrationTokensResponse) String() string {
 func (*ListRegistrationTokensResponse) ProtoMessage() {}
 
 func (x *ListRegistrationTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[23]
+	mi := &file_api_identity_identity_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1483,7 +1704,7 @@ func (x *ListRegistrationTokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistrationTokensResponse.ProtoReflect.Descriptor instead.
 func (*ListRegistrationTokensResponse) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{23}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListRegistrationTokensResponse) GetTokens() []*RegistrationToken {
@@ -1502,7 +1723,7 @@ type RemoveRegistrationTokenRequest struct {
 
 func (x *RemoveRegistrationTokenRequest) Reset() {
 	*x = RemoveRegistrationTokenRequest{}
-	mi := &file_api_identity_identity_proto_msgTypes[24]
+	mi := &file_api_identity_identity_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1514,7 +1735,7 @@ func (x *RemoveRegistrationTokenRequest) String() string {
 func (*RemoveRegistrationTokenRequest) ProtoMessage() {}
 
 func (x *RemoveRegistrationTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[24]
+	mi := &file_api_identity_identity_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1527,7 +1748,7 @@ func (x *RemoveRegistrationTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRegistrationTokenRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRegistrationTokenRequest) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{24}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RemoveRegistrationTokenRequest) GetToken() string {
@@ -1545,7 +1766,7 @@ type RemoveRegistrationTokenResponse struct {
 
 func (x *RemoveRegistrationTokenResponse) Reset() {
 	*x = RemoveRegistrationTokenResponse{}
-	mi := &file_api_identity_identity_proto_msgTypes[25]
+	mi := &file_api_identity_identity_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1557,7 +1778,7 @@ func (x *RemoveRegistrationTokenResponse) String() string {
 func (*RemoveRegistrationTokenResponse) ProtoMessage() {}
 
 func (x *RemoveRegistrationTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[25]
+	mi := &file_api_identity_identity_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1570,7 +1791,7 @@ func (x *RemoveRegistrationTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRegistrationTokenResponse.ProtoReflect.Descriptor instead.
 func (*RemoveRegistrationTokenResponse) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{25}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{29}
 }
 
 type SetStatusRequest struct {
@@ -1584,7 +1805,7 @@ type SetStatusRequest struct {
 
 func (x *SetStatusRequest) Reset() {
 	*x = SetStatusRequest{}
-	mi := &file_api_identity_identity_proto_msgTypes[26]
+	mi := &file_api_identity_identity_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1596,7 +1817,7 @@ func (x *SetStatusRequest) String() string {
 func (*SetStatusRequest) ProtoMessage() {}
 
 func (x *SetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[26]
+	mi := &file_api_identity_identity_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1609,7 +1830,7 @@ func (x *SetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStatusRequest.ProtoReflect.Descriptor instead.
 func (*SetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{26}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SetStatusRequest) GetName() string {
@@ -1643,7 +1864,7 @@ type SetStatusResponse struct {
 
 func (x *SetStatusResponse) Reset() {
 	*x = SetStatusResponse{}
-	mi := &file_api_identity_identity_proto_msgTypes[27]
+	mi := &file_api_identity_identity_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1655,7 +1876,7 @@ func (x *SetStatusResponse) String() string {
 func (*SetStatusResponse) ProtoMessage() {}
 
 func (x *SetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_identity_identity_proto_msgTypes[27]
+	mi := &file_api_identity_identity_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1668,7 +1889,7 @@ func (x *SetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStatusResponse.ProtoReflect.Descriptor instead.
 func (*SetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_api_identity_identity_proto_rawDescGZIP(), []int{27}
+	return file_api_identity_identity_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SetStatusResponse) GetLocked() bool {
@@ -1725,14 +1946,29 @@ const file_api_identity_identity_proto_rawDesc = "" +
 	"\x06locked\x18\x05 \x01(\bR\x06locked\x12\x1c\n" +
 	"\tsuspended\x18\x06 \x01(\bR\tsuspended\"@\n" +
 	"\rUsersResponse\x12/\n" +
-	"\x05users\x18\x01 \x03(\v2\x19.hongyan.identity.v1.UserR\x05users\"k\n" +
+	"\x05users\x18\x01 \x03(\v2\x19.hongyan.identity.v1.UserR\x05users\"J\n" +
+	"\x0eDevicesRequest\x128\n" +
+	"\x05users\x18\x01 \x03(\v2\".hongyan.identity.v1.DevicesOfUserR\x05users\"G\n" +
+	"\rDevicesOfUser\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x1d\n" +
+	"\n" +
+	"device_ids\x18\x02 \x03(\tR\tdeviceIds\"\x96\x01\n" +
+	"\x06Device\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x1b\n" +
+	"\tdevice_id\x18\x02 \x01(\tR\bdeviceId\x12&\n" +
+	"\fdisplay_name\x18\x03 \x01(\tH\x00R\vdisplayName\x88\x01\x01\x12\x1d\n" +
+	"\n" +
+	"created_ms\x18\x04 \x01(\x03R\tcreatedMsB\x0f\n" +
+	"\r_display_name\"H\n" +
+	"\x0fDevicesResponse\x125\n" +
+	"\adevices\x18\x01 \x03(\v2\x1b.hongyan.identity.v1.DeviceR\adevices\"k\n" +
 	"\x10CheckAuthRequest\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x16\n" +
 	"\x06method\x18\x02 \x01(\tR\x06method\x12\x12\n" +
 	"\x04path\x18\x03 \x01(\tR\x04path\x12\x12\n" +
 	"\x04body\x18\x04 \x01(\fR\x04body\"1\n" +
 	"\x11CheckAuthResponse\x12\x1c\n" +
-	"\tchallenge\x18\x01 \x01(\fR\tchallenge\"\xbe\x01\n" +
+	"\tchallenge\x18\x01 \x01(\fR\tchallenge\"\xea\x01\n" +
 	"\tUserEvent\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x1d\n" +
 	"\n" +
@@ -1740,7 +1976,8 @@ const file_api_identity_identity_proto_rawDesc = "" +
 	"\aprofile\x18\x03 \x01(\v2\x1c.hongyan.identity.v1.ProfileR\aprofile\x12\x16\n" +
 	"\x06fields\x18\x04 \x03(\tR\x06fields\x12\x14\n" +
 	"\x05erase\x18\x05 \x01(\bR\x05erase\x12\x13\n" +
-	"\x05ts_ms\x18\x06 \x01(\x03R\x04tsMs\"V\n" +
+	"\x05ts_ms\x18\x06 \x01(\x03R\x04tsMs\x12*\n" +
+	"\x11device_created_ms\x18\a \x03(\x03R\x0fdeviceCreatedMs\"V\n" +
 	"\x0eAddUserRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bpassword\x18\x02 \x01(\tR\bpassword\x12\x14\n" +
@@ -1812,11 +2049,12 @@ const file_api_identity_identity_proto_rawDesc = "" +
 	"\x1eUSER_EVENT_KIND_DEVICE_REMOVED\x10\x05\x12\x1f\n" +
 	"\x1bUSER_EVENT_KIND_DEACTIVATED\x10\x06\x12\"\n" +
 	"\x1eUSER_EVENT_KIND_STATUS_CHANGED\x10\a\x12\"\n" +
-	"\x1eUSER_EVENT_KIND_SESSIONS_ENDED\x10\b2\xf4\x02\n" +
+	"\x1eUSER_EVENT_KIND_SESSIONS_ENDED\x10\b2\xca\x03\n" +
 	"\bIdentity\x12c\n" +
 	"\fAuthenticate\x12(.hongyan.identity.v1.AuthenticateRequest\x1a).hongyan.identity.v1.AuthenticateResponse\x12W\n" +
 	"\bProfiles\x12$.hongyan.identity.v1.ProfilesRequest\x1a%.hongyan.identity.v1.ProfilesResponse\x12N\n" +
-	"\x05Users\x12!.hongyan.identity.v1.UsersRequest\x1a\".hongyan.identity.v1.UsersResponse\x12Z\n" +
+	"\x05Users\x12!.hongyan.identity.v1.UsersRequest\x1a\".hongyan.identity.v1.UsersResponse\x12T\n" +
+	"\aDevices\x12#.hongyan.identity.v1.DevicesRequest\x1a$.hongyan.identity.v1.DevicesResponse\x12Z\n" +
 	"\tCheckAuth\x12%.hongyan.identity.v1.CheckAuthRequest\x1a&.hongyan.identity.v1.CheckAuthResponse2\xd3\x06\n" +
 	"\x05Admin\x12T\n" +
 	"\aAddUser\x12#.hongyan.identity.v1.AddUserRequest\x1a$.hongyan.identity.v1.AddUserResponse\x12`\n" +
@@ -1842,7 +2080,7 @@ func file_api_identity_identity_proto_rawDescGZIP() []byte {
 }
 
 var file_api_identity_identity_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_api_identity_identity_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_api_identity_identity_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_api_identity_identity_proto_goTypes = []any{
 	(UserEventKind)(0),                      // 0: hongyan.identity.v1.UserEventKind
 	(*AuthenticateRequest)(nil),             // 1: hongyan.identity.v1.AuthenticateRequest
@@ -1853,62 +2091,70 @@ var file_api_identity_identity_proto_goTypes = []any{
 	(*UsersRequest)(nil),                    // 6: hongyan.identity.v1.UsersRequest
 	(*User)(nil),                            // 7: hongyan.identity.v1.User
 	(*UsersResponse)(nil),                   // 8: hongyan.identity.v1.UsersResponse
-	(*CheckAuthRequest)(nil),                // 9: hongyan.identity.v1.CheckAuthRequest
-	(*CheckAuthResponse)(nil),               // 10: hongyan.identity.v1.CheckAuthResponse
-	(*UserEvent)(nil),                       // 11: hongyan.identity.v1.UserEvent
-	(*AddUserRequest)(nil),                  // 12: hongyan.identity.v1.AddUserRequest
-	(*AddUserResponse)(nil),                 // 13: hongyan.identity.v1.AddUserResponse
-	(*SetPasswordRequest)(nil),              // 14: hongyan.identity.v1.SetPasswordRequest
-	(*SetPasswordResponse)(nil),             // 15: hongyan.identity.v1.SetPasswordResponse
-	(*ListUsersRequest)(nil),                // 16: hongyan.identity.v1.ListUsersRequest
-	(*UserInfo)(nil),                        // 17: hongyan.identity.v1.UserInfo
-	(*ListUsersResponse)(nil),               // 18: hongyan.identity.v1.ListUsersResponse
-	(*DeactivateRequest)(nil),               // 19: hongyan.identity.v1.DeactivateRequest
-	(*DeactivateResponse)(nil),              // 20: hongyan.identity.v1.DeactivateResponse
-	(*RegistrationToken)(nil),               // 21: hongyan.identity.v1.RegistrationToken
-	(*AddRegistrationTokenRequest)(nil),     // 22: hongyan.identity.v1.AddRegistrationTokenRequest
-	(*ListRegistrationTokensRequest)(nil),   // 23: hongyan.identity.v1.ListRegistrationTokensRequest
-	(*ListRegistrationTokensResponse)(nil),  // 24: hongyan.identity.v1.ListRegistrationTokensResponse
-	(*RemoveRegistrationTokenRequest)(nil),  // 25: hongyan.identity.v1.RemoveRegistrationTokenRequest
-	(*RemoveRegistrationTokenResponse)(nil), // 26: hongyan.identity.v1.RemoveRegistrationTokenResponse
-	(*SetStatusRequest)(nil),                // 27: hongyan.identity.v1.SetStatusRequest
-	(*SetStatusResponse)(nil),               // 28: hongyan.identity.v1.SetStatusResponse
+	(*DevicesRequest)(nil),                  // 9: hongyan.identity.v1.DevicesRequest
+	(*DevicesOfUser)(nil),                   // 10: hongyan.identity.v1.DevicesOfUser
+	(*Device)(nil),                          // 11: hongyan.identity.v1.Device
+	(*DevicesResponse)(nil),                 // 12: hongyan.identity.v1.DevicesResponse
+	(*CheckAuthRequest)(nil),                // 13: hongyan.identity.v1.CheckAuthRequest
+	(*CheckAuthResponse)(nil),               // 14: hongyan.identity.v1.CheckAuthResponse
+	(*UserEvent)(nil),                       // 15: hongyan.identity.v1.UserEvent
+	(*AddUserRequest)(nil),                  // 16: hongyan.identity.v1.AddUserRequest
+	(*AddUserResponse)(nil),                 // 17: hongyan.identity.v1.AddUserResponse
+	(*SetPasswordRequest)(nil),              // 18: hongyan.identity.v1.SetPasswordRequest
+	(*SetPasswordResponse)(nil),             // 19: hongyan.identity.v1.SetPasswordResponse
+	(*ListUsersRequest)(nil),                // 20: hongyan.identity.v1.ListUsersRequest
+	(*UserInfo)(nil),                        // 21: hongyan.identity.v1.UserInfo
+	(*ListUsersResponse)(nil),               // 22: hongyan.identity.v1.ListUsersResponse
+	(*DeactivateRequest)(nil),               // 23: hongyan.identity.v1.DeactivateRequest
+	(*DeactivateResponse)(nil),              // 24: hongyan.identity.v1.DeactivateResponse
+	(*RegistrationToken)(nil),               // 25: hongyan.identity.v1.RegistrationToken
+	(*AddRegistrationTokenRequest)(nil),     // 26: hongyan.identity.v1.AddRegistrationTokenRequest
+	(*ListRegistrationTokensRequest)(nil),   // 27: hongyan.identity.v1.ListRegistrationTokensRequest
+	(*ListRegistrationTokensResponse)(nil),  // 28: hongyan.identity.v1.ListRegistrationTokensResponse
+	(*RemoveRegistrationTokenRequest)(nil),  // 29: hongyan.identity.v1.RemoveRegistrationTokenRequest
+	(*RemoveRegistrationTokenResponse)(nil), // 30: hongyan.identity.v1.RemoveRegistrationTokenResponse
+	(*SetStatusRequest)(nil),                // 31: hongyan.identity.v1.SetStatusRequest
+	(*SetStatusResponse)(nil),               // 32: hongyan.identity.v1.SetStatusResponse
 }
 var file_api_identity_identity_proto_depIdxs = []int32{
 	4,  // 0: hongyan.identity.v1.ProfilesResponse.profiles:type_name -> hongyan.identity.v1.Profile
 	7,  // 1: hongyan.identity.v1.UsersResponse.users:type_name -> hongyan.identity.v1.User
-	4,  // 2: hongyan.identity.v1.UserEvent.profile:type_name -> hongyan.identity.v1.Profile
-	17, // 3: hongyan.identity.v1.ListUsersResponse.users:type_name -> hongyan.identity.v1.UserInfo
-	21, // 4: hongyan.identity.v1.ListRegistrationTokensResponse.tokens:type_name -> hongyan.identity.v1.RegistrationToken
-	1,  // 5: hongyan.identity.v1.Identity.Authenticate:input_type -> hongyan.identity.v1.AuthenticateRequest
-	3,  // 6: hongyan.identity.v1.Identity.Profiles:input_type -> hongyan.identity.v1.ProfilesRequest
-	6,  // 7: hongyan.identity.v1.Identity.Users:input_type -> hongyan.identity.v1.UsersRequest
-	9,  // 8: hongyan.identity.v1.Identity.CheckAuth:input_type -> hongyan.identity.v1.CheckAuthRequest
-	12, // 9: hongyan.identity.v1.Admin.AddUser:input_type -> hongyan.identity.v1.AddUserRequest
-	14, // 10: hongyan.identity.v1.Admin.SetPassword:input_type -> hongyan.identity.v1.SetPasswordRequest
-	16, // 11: hongyan.identity.v1.Admin.ListUsers:input_type -> hongyan.identity.v1.ListUsersRequest
-	19, // 12: hongyan.identity.v1.Admin.Deactivate:input_type -> hongyan.identity.v1.DeactivateRequest
-	22, // 13: hongyan.identity.v1.Admin.AddRegistrationToken:input_type -> hongyan.identity.v1.AddRegistrationTokenRequest
-	23, // 14: hongyan.identity.v1.Admin.ListRegistrationTokens:input_type -> hongyan.identity.v1.ListRegistrationTokensRequest
-	25, // 15: hongyan.identity.v1.Admin.RemoveRegistrationToken:input_type -> hongyan.identity.v1.RemoveRegistrationTokenRequest
-	27, // 16: hongyan.identity.v1.Admin.SetStatus:input_type -> hongyan.identity.v1.SetStatusRequest
-	2,  // 17: hongyan.identity.v1.Identity.Authenticate:output_type -> hongyan.identity.v1.AuthenticateResponse
-	5,  // 18: hongyan.identity.v1.Identity.Profiles:output_type -> hongyan.identity.v1.ProfilesResponse
-	8,  // 19: hongyan.identity.v1.Identity.Users:output_type -> hongyan.identity.v1.UsersResponse
-	10, // 20: hongyan.identity.v1.Identity.CheckAuth:output_type -> hongyan.identity.v1.CheckAuthResponse
-	13, // 21: hongyan.identity.v1.Admin.AddUser:output_type -> hongyan.identity.v1.AddUserResponse
-	15, // 22: hongyan.identity.v1.Admin.SetPassword:output_type -> hongyan.identity.v1.SetPasswordResponse
-	18, // 23: hongyan.identity.v1.Admin.ListUsers:output_type -> hongyan.identity.v1.ListUsersResponse
-	20, // 24: hongyan.identity.v1.Admin.Deactivate:output_type -> hongyan.identity.v1.DeactivateResponse
-	21, // 25: hongyan.identity.v1.Admin.AddRegistrationToken:output_type -> hongyan.identity.v1.RegistrationToken
-	24, // 26: hongyan.identity.v1.Admin.ListRegistrationTokens:output_type -> hongyan.identity.v1.ListRegistrationTokensResponse
-	26, // 27: hongyan.identity.v1.Admin.RemoveRegistrationToken:output_type -> hongyan.identity.v1.RemoveRegistrationTokenResponse
-	28, // 28: hongyan.identity.v1.Admin.SetStatus:output_type -> hongyan.identity.v1.SetStatusResponse
-	17, // [17:29] is the sub-list for method output_type
-	5,  // [5:17] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	10, // 2: hongyan.identity.v1.DevicesRequest.users:type_name -> hongyan.identity.v1.DevicesOfUser
+	11, // 3: hongyan.identity.v1.DevicesResponse.devices:type_name -> hongyan.identity.v1.Device
+	4,  // 4: hongyan.identity.v1.UserEvent.profile:type_name -> hongyan.identity.v1.Profile
+	21, // 5: hongyan.identity.v1.ListUsersResponse.users:type_name -> hongyan.identity.v1.UserInfo
+	25, // 6: hongyan.identity.v1.ListRegistrationTokensResponse.tokens:type_name -> hongyan.identity.v1.RegistrationToken
+	1,  // 7: hongyan.identity.v1.Identity.Authenticate:input_type -> hongyan.identity.v1.AuthenticateRequest
+	3,  // 8: hongyan.identity.v1.Identity.Profiles:input_type -> hongyan.identity.v1.ProfilesRequest
+	6,  // 9: hongyan.identity.v1.Identity.Users:input_type -> hongyan.identity.v1.UsersRequest
+	9,  // 10: hongyan.identity.v1.Identity.Devices:input_type -> hongyan.identity.v1.DevicesRequest
+	13, // 11: hongyan.identity.v1.Identity.CheckAuth:input_type -> hongyan.identity.v1.CheckAuthRequest
+	16, // 12: hongyan.identity.v1.Admin.AddUser:input_type -> hongyan.identity.v1.AddUserRequest
+	18, // 13: hongyan.identity.v1.Admin.SetPassword:input_type -> hongyan.identity.v1.SetPasswordRequest
+	20, // 14: hongyan.identity.v1.Admin.ListUsers:input_type -> hongyan.identity.v1.ListUsersRequest
+	23, // 15: hongyan.identity.v1.Admin.Deactivate:input_type -> hongyan.identity.v1.DeactivateRequest
+	26, // 16: hongyan.identity.v1.Admin.AddRegistrationToken:input_type -> hongyan.identity.v1.AddRegistrationTokenRequest
+	27, // 17: hongyan.identity.v1.Admin.ListRegistrationTokens:input_type -> hongyan.identity.v1.ListRegistrationTokensRequest
+	29, // 18: hongyan.identity.v1.Admin.RemoveRegistrationToken:input_type -> hongyan.identity.v1.RemoveRegistrationTokenRequest
+	31, // 19: hongyan.identity.v1.Admin.SetStatus:input_type -> hongyan.identity.v1.SetStatusRequest
+	2,  // 20: hongyan.identity.v1.Identity.Authenticate:output_type -> hongyan.identity.v1.AuthenticateResponse
+	5,  // 21: hongyan.identity.v1.Identity.Profiles:output_type -> hongyan.identity.v1.ProfilesResponse
+	8,  // 22: hongyan.identity.v1.Identity.Users:output_type -> hongyan.identity.v1.UsersResponse
+	12, // 23: hongyan.identity.v1.Identity.Devices:output_type -> hongyan.identity.v1.DevicesResponse
+	14, // 24: hongyan.identity.v1.Identity.CheckAuth:output_type -> hongyan.identity.v1.CheckAuthResponse
+	17, // 25: hongyan.identity.v1.Admin.AddUser:output_type -> hongyan.identity.v1.AddUserResponse
+	19, // 26: hongyan.identity.v1.Admin.SetPassword:output_type -> hongyan.identity.v1.SetPasswordResponse
+	22, // 27: hongyan.identity.v1.Admin.ListUsers:output_type -> hongyan.identity.v1.ListUsersResponse
+	24, // 28: hongyan.identity.v1.Admin.Deactivate:output_type -> hongyan.identity.v1.DeactivateResponse
+	25, // 29: hongyan.identity.v1.Admin.AddRegistrationToken:output_type -> hongyan.identity.v1.RegistrationToken
+	28, // 30: hongyan.identity.v1.Admin.ListRegistrationTokens:output_type -> hongyan.identity.v1.ListRegistrationTokensResponse
+	30, // 31: hongyan.identity.v1.Admin.RemoveRegistrationToken:output_type -> hongyan.identity.v1.RemoveRegistrationTokenResponse
+	32, // 32: hongyan.identity.v1.Admin.SetStatus:output_type -> hongyan.identity.v1.SetStatusResponse
+	20, // [20:33] is the sub-list for method output_type
+	7,  // [7:20] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_api_identity_identity_proto_init() }
@@ -1917,16 +2163,17 @@ func file_api_identity_identity_proto_init() {
 		return
 	}
 	file_api_identity_identity_proto_msgTypes[3].OneofWrappers = []any{}
-	file_api_identity_identity_proto_msgTypes[20].OneofWrappers = []any{}
-	file_api_identity_identity_proto_msgTypes[21].OneofWrappers = []any{}
-	file_api_identity_identity_proto_msgTypes[26].OneofWrappers = []any{}
+	file_api_identity_identity_proto_msgTypes[10].OneofWrappers = []any{}
+	file_api_identity_identity_proto_msgTypes[24].OneofWrappers = []any{}
+	file_api_identity_identity_proto_msgTypes[25].OneofWrappers = []any{}
+	file_api_identity_identity_proto_msgTypes[30].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_identity_identity_proto_rawDesc), len(file_api_identity_identity_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   28,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

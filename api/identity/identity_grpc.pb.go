@@ -24,6 +24,7 @@ const (
 	Identity_Authenticate_FullMethodName = "/hongyan.identity.v1.Identity/Authenticate"
 	Identity_Profiles_FullMethodName     = "/hongyan.identity.v1.Identity/Profiles"
 	Identity_Users_FullMethodName        = "/hongyan.identity.v1.Identity/Users"
+	Identity_Devices_FullMethodName      = "/hongyan.identity.v1.Identity/Devices"
 	Identity_CheckAuth_FullMethodName    = "/hongyan.identity.v1.Identity/CheckAuth"
 )
 
@@ -41,6 +42,8 @@ type IdentityClient interface {
 	Profiles(ctx context.Context, in *ProfilesRequest, opts ...grpc.CallOption) (*ProfilesResponse, error)
 	// Users says which of the users exist and what state they are in.
 	Users(ctx context.Context, in *UsersRequest, opts ...grpc.CallOption) (*UsersResponse, error)
+	// Devices says which devices users have, of those that are asked for.
+	Devices(ctx context.Context, in *DevicesRequest, opts ...grpc.CallOption) (*DevicesResponse, error)
 	// CheckAuth does a step of user-interactive authentication for a request that another service serves.
 	CheckAuth(ctx context.Context, in *CheckAuthRequest, opts ...grpc.CallOption) (*CheckAuthResponse, error)
 }
@@ -83,6 +86,16 @@ func (c *identityClient) Users(ctx context.Context, in *UsersRequest, opts ...gr
 	return out, nil
 }
 
+func (c *identityClient) Devices(ctx context.Context, in *DevicesRequest, opts ...grpc.CallOption) (*DevicesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DevicesResponse)
+	err := c.cc.Invoke(ctx, Identity_Devices_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *identityClient) CheckAuth(ctx context.Context, in *CheckAuthRequest, opts ...grpc.CallOption) (*CheckAuthResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CheckAuthResponse)
@@ -107,6 +120,8 @@ type IdentityServer interface {
 	Profiles(context.Context, *ProfilesRequest) (*ProfilesResponse, error)
 	// Users says which of the users exist and what state they are in.
 	Users(context.Context, *UsersRequest) (*UsersResponse, error)
+	// Devices says which devices users have, of those that are asked for.
+	Devices(context.Context, *DevicesRequest) (*DevicesResponse, error)
 	// CheckAuth does a step of user-interactive authentication for a request that another service serves.
 	CheckAuth(context.Context, *CheckAuthRequest) (*CheckAuthResponse, error)
 	mustEmbedUnimplementedIdentityServer()
@@ -127,6 +142,9 @@ func (UnimplementedIdentityServer) Profiles(context.Context, *ProfilesRequest) (
 }
 func (UnimplementedIdentityServer) Users(context.Context, *UsersRequest) (*UsersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Users not implemented")
+}
+func (UnimplementedIdentityServer) Devices(context.Context, *DevicesRequest) (*DevicesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Devices not implemented")
 }
 func (UnimplementedIdentityServer) CheckAuth(context.Context, *CheckAuthRequest) (*CheckAuthResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CheckAuth not implemented")
@@ -206,6 +224,24 @@ func _Identity_Users_Handler(srv interface{}, ctx context.Context, dec func(inte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Identity_Devices_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DevicesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IdentityServer).Devices(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Identity_Devices_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IdentityServer).Devices(ctx, req.(*DevicesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Identity_CheckAuth_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CheckAuthRequest)
 	if err := dec(in); err != nil {
@@ -242,6 +278,10 @@ var Identity_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Users",
 			Handler:    _Identity_Users_Handler,
+		},
+		{
+			MethodName: "Devices",
+			Handler:    _Identity_Devices_Handler,
 		},
 		{
 			MethodName: "CheckAuth",

@@ -24,7 +24,9 @@ const (
 )
 
 type HeadsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// log names the log; empty is the service's first, or only, one.
+	Log           string `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -57,6 +59,13 @@ func (x *HeadsRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use HeadsRequest.ProtoReflect.Descriptor instead.
 func (*HeadsRequest) Descriptor() ([]byte, []int) {
 	return file_api_log_log_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *HeadsRequest) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
 }
 
 type HeadsResponse struct {
@@ -113,10 +122,12 @@ func (x *HeadsResponse) GetShard() []int64 {
 }
 
 type ReadRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Shard         int32                  `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
-	After         int64                  `protobuf:"varint,2,opt,name=after,proto3" json:"after,omitempty"`
-	Limit         int32                  `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Shard int32                  `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	After int64                  `protobuf:"varint,2,opt,name=after,proto3" json:"after,omitempty"`
+	Limit int32                  `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	// log names the log; empty is the service's first, or only, one.
+	Log           string `protobuf:"bytes,4,opt,name=log,proto3" json:"log,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -170,6 +181,13 @@ func (x *ReadRequest) GetLimit() int32 {
 		return x.Limit
 	}
 	return 0
+}
+
+func (x *ReadRequest) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
 }
 
 type ReadResponse struct {
@@ -333,15 +351,17 @@ var File_api_log_log_proto protoreflect.FileDescriptor
 
 const file_api_log_log_proto_rawDesc = "" +
 	"\n" +
-	"\x11api/log/log.proto\x12\x0ehongyan.log.v1\"\x0e\n" +
-	"\fHeadsRequest\";\n" +
+	"\x11api/log/log.proto\x12\x0ehongyan.log.v1\" \n" +
+	"\fHeadsRequest\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\tR\x03log\";\n" +
 	"\rHeadsResponse\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x14\n" +
-	"\x05shard\x18\x02 \x03(\x03R\x05shard\"O\n" +
+	"\x05shard\x18\x02 \x03(\x03R\x05shard\"a\n" +
 	"\vReadRequest\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\x05R\x05shard\x12\x14\n" +
 	"\x05after\x18\x02 \x01(\x03R\x05after\x12\x14\n" +
-	"\x05limit\x18\x03 \x01(\x05R\x05limit\"Z\n" +
+	"\x05limit\x18\x03 \x01(\x05R\x05limit\x12\x10\n" +
+	"\x03log\x18\x04 \x01(\tR\x03log\"Z\n" +
 	"\fReadResponse\x120\n" +
 	"\arecords\x18\x01 \x03(\v2\x16.hongyan.log.v1.RecordR\arecords\x12\x18\n" +
 	"\athrough\x18\x02 \x01(\x03R\athrough\"\xac\x01\n" +

@@ -29,7 +29,7 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Log is served by every service that keeps one.
+// Log is served by every service that keeps one. A service with several tells them apart by their names.
 type LogClient interface {
 	// Heads gives the positions of the newest entries of all shards.
 	Heads(ctx context.Context, in *HeadsRequest, opts ...grpc.CallOption) (*HeadsResponse, error)
@@ -69,7 +69,7 @@ func (c *logClient) Read(ctx context.Context, in *ReadRequest, opts ...grpc.Call
 // All implementations must embed UnimplementedLogServer
 // for forward compatibility.
 //
-// Log is served by every service that keeps one.
+// Log is served by every service that keeps one. A service with several tells them apart by their names.
 type LogServer interface {
 	// Heads gives the positions of the newest entries of all shards.
 	Heads(context.Context, *HeadsRequest) (*HeadsResponse, error)

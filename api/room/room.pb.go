@@ -88,8 +88,10 @@ type EventMeta struct {
 	// redacted_because is the redaction, in the format of clients, once there is one.
 	RedactedBecause []byte `protobuf:"bytes,6,opt,name=redacted_because,json=redactedBecause,proto3" json:"redacted_because,omitempty"`
 	RoomVersion     string `protobuf:"bytes,7,opt,name=room_version,json=roomVersion,proto3" json:"room_version,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// note is what push rules and counts of unread events ask of the event.
+	Note          *Note `protobuf:"bytes,8,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EventMeta) Reset() {
@@ -171,6 +173,143 @@ func (x *EventMeta) GetRoomVersion() string {
 	return ""
 }
 
+func (x *EventMeta) GetNote() *Note {
+	if x != nil {
+		return x.Note
+	}
+	return nil
+}
+
+// Note is what is noted of an event when it is appended, as the room was right after it. It stays when the event is
+// redacted.
+type Note struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Sender string                 `protobuf:"bytes,1,opt,name=sender,proto3" json:"sender,omitempty"`
+	// thread is the event id of the root of the thread that the event is in; empty for the main timeline.
+	Thread string `protobuf:"bytes,2,opt,name=thread,proto3" json:"thread,omitempty"`
+	// thread_hops is over how many relations the event is in its thread.
+	ThreadHops int32 `protobuf:"varint,3,opt,name=thread_hops,json=threadHops,proto3" json:"thread_hops,omitempty"`
+	// What follows is pushrules.Outline.
+	Facts     uint32           `protobuf:"varint,4,opt,name=facts,proto3" json:"facts,omitempty"`
+	Type      string           `protobuf:"bytes,5,opt,name=type,proto3" json:"type,omitempty"`
+	Words     []byte           `protobuf:"bytes,6,opt,name=words,proto3" json:"words,omitempty"`
+	Mentioned []string         `protobuf:"bytes,7,rep,name=mentioned,proto3" json:"mentioned,omitempty"`
+	Members   int64            `protobuf:"varint,8,opt,name=members,proto3" json:"members,omitempty"`
+	Power     int64            `protobuf:"varint,9,opt,name=power,proto3" json:"power,omitempty"`
+	Levels    map[string]int64 `protobuf:"bytes,10,rep,name=levels,proto3" json:"levels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// redacts_seq is the sequence number of the event that this one redacts, where it was not redacted before.
+	RedactsSeq    int64 `protobuf:"varint,11,opt,name=redacts_seq,json=redactsSeq,proto3" json:"redacts_seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Note) Reset() {
+	*x = Note{}
+	mi := &file_api_room_room_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Note) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Note) ProtoMessage() {}
+
+func (x *Note) ProtoReflect() protoreflect.Message {
+	mi := &file_api_room_room_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Note.ProtoReflect.Descriptor instead.
+func (*Note) Descriptor() ([]byte, []int) {
+	return file_api_room_room_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Note) GetSender() string {
+	if x != nil {
+		return x.Sender
+	}
+	return ""
+}
+
+func (x *Note) GetThread() string {
+	if x != nil {
+		return x.Thread
+	}
+	return ""
+}
+
+func (x *Note) GetThreadHops() int32 {
+	if x != nil {
+		return x.ThreadHops
+	}
+	return 0
+}
+
+func (x *Note) GetFacts() uint32 {
+	if x != nil {
+		return x.Facts
+	}
+	return 0
+}
+
+func (x *Note) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Note) GetWords() []byte {
+	if x != nil {
+		return x.Words
+	}
+	return nil
+}
+
+func (x *Note) GetMentioned() []string {
+	if x != nil {
+		return x.Mentioned
+	}
+	return nil
+}
+
+func (x *Note) GetMembers() int64 {
+	if x != nil {
+		return x.Members
+	}
+	return 0
+}
+
+func (x *Note) GetPower() int64 {
+	if x != nil {
+		return x.Power
+	}
+	return 0
+}
+
+func (x *Note) GetLevels() map[string]int64 {
+	if x != nil {
+		return x.Levels
+	}
+	return nil
+}
+
+func (x *Note) GetRedactsSeq() int64 {
+	if x != nil {
+		return x.RedactsSeq
+	}
+	return 0
+}
+
 // Event is an event in a range of the log.
 type Event struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -188,7 +327,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_api_room_room_proto_msgTypes[1]
+	mi := &file_api_room_room_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -200,7 +339,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[1]
+	mi := &file_api_room_room_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -213,7 +352,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{1}
+	return file_api_room_room_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Event) GetEventId() string {
@@ -275,7 +414,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_api_room_room_proto_msgTypes[2]
+	mi := &file_api_room_room_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -287,7 +426,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[2]
+	mi := &file_api_room_room_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -300,7 +439,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{2}
+	return file_api_room_room_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Receipt) GetRoomId() string {
@@ -374,7 +513,7 @@ type UserRoomsRequest struct {
 
 func (x *UserRoomsRequest) Reset() {
 	*x = UserRoomsRequest{}
-	mi := &file_api_room_room_proto_msgTypes[3]
+	mi := &file_api_room_room_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -386,7 +525,7 @@ func (x *UserRoomsRequest) String() string {
 func (*UserRoomsRequest) ProtoMessage() {}
 
 func (x *UserRoomsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[3]
+	mi := &file_api_room_room_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -399,7 +538,7 @@ func (x *UserRoomsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserRoomsRequest.ProtoReflect.Descriptor instead.
 func (*UserRoomsRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{3}
+	return file_api_room_room_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *UserRoomsRequest) GetUserId() string {
@@ -458,7 +597,7 @@ type UserRoom struct {
 
 func (x *UserRoom) Reset() {
 	*x = UserRoom{}
-	mi := &file_api_room_room_proto_msgTypes[4]
+	mi := &file_api_room_room_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -470,7 +609,7 @@ func (x *UserRoom) String() string {
 func (*UserRoom) ProtoMessage() {}
 
 func (x *UserRoom) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[4]
+	mi := &file_api_room_room_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -483,7 +622,7 @@ func (x *UserRoom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserRoom.ProtoReflect.Descriptor instead.
 func (*UserRoom) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{4}
+	return file_api_room_room_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *UserRoom) GetRoomId() string {
@@ -589,7 +728,7 @@ type UserRoomsResponse struct {
 
 func (x *UserRoomsResponse) Reset() {
 	*x = UserRoomsResponse{}
-	mi := &file_api_room_room_proto_msgTypes[5]
+	mi := &file_api_room_room_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -601,7 +740,7 @@ func (x *UserRoomsResponse) String() string {
 func (*UserRoomsResponse) ProtoMessage() {}
 
 func (x *UserRoomsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[5]
+	mi := &file_api_room_room_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -614,7 +753,7 @@ func (x *UserRoomsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserRoomsResponse.ProtoReflect.Descriptor instead.
 func (*UserRoomsResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{5}
+	return file_api_room_room_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *UserRoomsResponse) GetRooms() []*UserRoom {
@@ -647,7 +786,7 @@ type MembersRequest struct {
 
 func (x *MembersRequest) Reset() {
 	*x = MembersRequest{}
-	mi := &file_api_room_room_proto_msgTypes[6]
+	mi := &file_api_room_room_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -659,7 +798,7 @@ func (x *MembersRequest) String() string {
 func (*MembersRequest) ProtoMessage() {}
 
 func (x *MembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[6]
+	mi := &file_api_room_room_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -672,7 +811,7 @@ func (x *MembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersRequest.ProtoReflect.Descriptor instead.
 func (*MembersRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{6}
+	return file_api_room_room_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *MembersRequest) GetRoomIds() []string {
@@ -697,7 +836,7 @@ type RoomMembers struct {
 
 func (x *RoomMembers) Reset() {
 	*x = RoomMembers{}
-	mi := &file_api_room_room_proto_msgTypes[7]
+	mi := &file_api_room_room_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -709,7 +848,7 @@ func (x *RoomMembers) String() string {
 func (*RoomMembers) ProtoMessage() {}
 
 func (x *RoomMembers) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[7]
+	mi := &file_api_room_room_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -722,7 +861,7 @@ func (x *RoomMembers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomMembers.ProtoReflect.Descriptor instead.
 func (*RoomMembers) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{7}
+	return file_api_room_room_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RoomMembers) GetRoomId() string {
@@ -776,7 +915,7 @@ type MembersResponse struct {
 
 func (x *MembersResponse) Reset() {
 	*x = MembersResponse{}
-	mi := &file_api_room_room_proto_msgTypes[8]
+	mi := &file_api_room_room_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -788,7 +927,7 @@ func (x *MembersResponse) String() string {
 func (*MembersResponse) ProtoMessage() {}
 
 func (x *MembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[8]
+	mi := &file_api_room_room_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -801,7 +940,7 @@ func (x *MembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersResponse.ProtoReflect.Descriptor instead.
 func (*MembersResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{8}
+	return file_api_room_room_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *MembersResponse) GetRooms() []*RoomMembers {
@@ -833,7 +972,7 @@ type TimelineRequest struct {
 
 func (x *TimelineRequest) Reset() {
 	*x = TimelineRequest{}
-	mi := &file_api_room_room_proto_msgTypes[9]
+	mi := &file_api_room_room_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -845,7 +984,7 @@ func (x *TimelineRequest) String() string {
 func (*TimelineRequest) ProtoMessage() {}
 
 func (x *TimelineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[9]
+	mi := &file_api_room_room_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -858,7 +997,7 @@ func (x *TimelineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineRequest.ProtoReflect.Descriptor instead.
 func (*TimelineRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{9}
+	return file_api_room_room_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *TimelineRequest) GetRoomId() string {
@@ -939,7 +1078,7 @@ type TimelineResponse struct {
 
 func (x *TimelineResponse) Reset() {
 	*x = TimelineResponse{}
-	mi := &file_api_room_room_proto_msgTypes[10]
+	mi := &file_api_room_room_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -951,7 +1090,7 @@ func (x *TimelineResponse) String() string {
 func (*TimelineResponse) ProtoMessage() {}
 
 func (x *TimelineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[10]
+	mi := &file_api_room_room_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -964,7 +1103,7 @@ func (x *TimelineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineResponse.ProtoReflect.Descriptor instead.
 func (*TimelineResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{10}
+	return file_api_room_room_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *TimelineResponse) GetEvents() []*Event {
@@ -1028,7 +1167,7 @@ type StateRequest struct {
 
 func (x *StateRequest) Reset() {
 	*x = StateRequest{}
-	mi := &file_api_room_room_proto_msgTypes[11]
+	mi := &file_api_room_room_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1040,7 +1179,7 @@ func (x *StateRequest) String() string {
 func (*StateRequest) ProtoMessage() {}
 
 func (x *StateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[11]
+	mi := &file_api_room_room_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1053,7 +1192,7 @@ func (x *StateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateRequest.ProtoReflect.Descriptor instead.
 func (*StateRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{11}
+	return file_api_room_room_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StateRequest) GetRoomId() string {
@@ -1110,7 +1249,7 @@ type StateKey struct {
 
 func (x *StateKey) Reset() {
 	*x = StateKey{}
-	mi := &file_api_room_room_proto_msgTypes[12]
+	mi := &file_api_room_room_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1122,7 +1261,7 @@ func (x *StateKey) String() string {
 func (*StateKey) ProtoMessage() {}
 
 func (x *StateKey) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[12]
+	mi := &file_api_room_room_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1135,7 +1274,7 @@ func (x *StateKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateKey.ProtoReflect.Descriptor instead.
 func (*StateKey) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{12}
+	return file_api_room_room_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StateKey) GetType() string {
@@ -1170,7 +1309,7 @@ type StateResponse struct {
 
 func (x *StateResponse) Reset() {
 	*x = StateResponse{}
-	mi := &file_api_room_room_proto_msgTypes[13]
+	mi := &file_api_room_room_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1182,7 +1321,7 @@ func (x *StateResponse) String() string {
 func (*StateResponse) ProtoMessage() {}
 
 func (x *StateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[13]
+	mi := &file_api_room_room_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1195,7 +1334,7 @@ func (x *StateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateResponse.ProtoReflect.Descriptor instead.
 func (*StateResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{13}
+	return file_api_room_room_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *StateResponse) GetEvents() []*Event {
@@ -1233,7 +1372,7 @@ type Summary struct {
 
 func (x *Summary) Reset() {
 	*x = Summary{}
-	mi := &file_api_room_room_proto_msgTypes[14]
+	mi := &file_api_room_room_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1245,7 +1384,7 @@ func (x *Summary) String() string {
 func (*Summary) ProtoMessage() {}
 
 func (x *Summary) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[14]
+	mi := &file_api_room_room_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1258,7 +1397,7 @@ func (x *Summary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Summary.ProtoReflect.Descriptor instead.
 func (*Summary) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{14}
+	return file_api_room_room_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Summary) GetHeroes() []string {
@@ -1300,7 +1439,7 @@ type StrippedStateRequest struct {
 
 func (x *StrippedStateRequest) Reset() {
 	*x = StrippedStateRequest{}
-	mi := &file_api_room_room_proto_msgTypes[15]
+	mi := &file_api_room_room_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1312,7 +1451,7 @@ func (x *StrippedStateRequest) String() string {
 func (*StrippedStateRequest) ProtoMessage() {}
 
 func (x *StrippedStateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[15]
+	mi := &file_api_room_room_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1325,7 +1464,7 @@ func (x *StrippedStateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StrippedStateRequest.ProtoReflect.Descriptor instead.
 func (*StrippedStateRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{15}
+	return file_api_room_room_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *StrippedStateRequest) GetRoomIds() []string {
@@ -1353,7 +1492,7 @@ type StrippedRoom struct {
 
 func (x *StrippedRoom) Reset() {
 	*x = StrippedRoom{}
-	mi := &file_api_room_room_proto_msgTypes[16]
+	mi := &file_api_room_room_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1365,7 +1504,7 @@ func (x *StrippedRoom) String() string {
 func (*StrippedRoom) ProtoMessage() {}
 
 func (x *StrippedRoom) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[16]
+	mi := &file_api_room_room_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1378,7 +1517,7 @@ func (x *StrippedRoom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StrippedRoom.ProtoReflect.Descriptor instead.
 func (*StrippedRoom) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{16}
+	return file_api_room_room_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StrippedRoom) GetRoomId() string {
@@ -1404,7 +1543,7 @@ type StrippedStateResponse struct {
 
 func (x *StrippedStateResponse) Reset() {
 	*x = StrippedStateResponse{}
-	mi := &file_api_room_room_proto_msgTypes[17]
+	mi := &file_api_room_room_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1416,7 +1555,7 @@ func (x *StrippedStateResponse) String() string {
 func (*StrippedStateResponse) ProtoMessage() {}
 
 func (x *StrippedStateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[17]
+	mi := &file_api_room_room_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1429,7 +1568,7 @@ func (x *StrippedStateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StrippedStateResponse.ProtoReflect.Descriptor instead.
 func (*StrippedStateResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{17}
+	return file_api_room_room_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *StrippedStateResponse) GetRooms() []*StrippedRoom {
@@ -1448,7 +1587,7 @@ type ReceiptsRequest struct {
 
 func (x *ReceiptsRequest) Reset() {
 	*x = ReceiptsRequest{}
-	mi := &file_api_room_room_proto_msgTypes[18]
+	mi := &file_api_room_room_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1460,7 +1599,7 @@ func (x *ReceiptsRequest) String() string {
 func (*ReceiptsRequest) ProtoMessage() {}
 
 func (x *ReceiptsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[18]
+	mi := &file_api_room_room_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1473,7 +1612,7 @@ func (x *ReceiptsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptsRequest.ProtoReflect.Descriptor instead.
 func (*ReceiptsRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{18}
+	return file_api_room_room_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReceiptsRequest) GetRooms() []*ReceiptsOf {
@@ -1494,7 +1633,7 @@ type ReceiptsOf struct {
 
 func (x *ReceiptsOf) Reset() {
 	*x = ReceiptsOf{}
-	mi := &file_api_room_room_proto_msgTypes[19]
+	mi := &file_api_room_room_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1506,7 +1645,7 @@ func (x *ReceiptsOf) String() string {
 func (*ReceiptsOf) ProtoMessage() {}
 
 func (x *ReceiptsOf) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[19]
+	mi := &file_api_room_room_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1519,7 +1658,7 @@ func (x *ReceiptsOf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptsOf.ProtoReflect.Descriptor instead.
 func (*ReceiptsOf) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{19}
+	return file_api_room_room_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReceiptsOf) GetRoomId() string {
@@ -1552,7 +1691,7 @@ type ReceiptsResponse struct {
 
 func (x *ReceiptsResponse) Reset() {
 	*x = ReceiptsResponse{}
-	mi := &file_api_room_room_proto_msgTypes[20]
+	mi := &file_api_room_room_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1564,7 +1703,7 @@ func (x *ReceiptsResponse) String() string {
 func (*ReceiptsResponse) ProtoMessage() {}
 
 func (x *ReceiptsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[20]
+	mi := &file_api_room_room_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1577,7 +1716,7 @@ func (x *ReceiptsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptsResponse.ProtoReflect.Descriptor instead.
 func (*ReceiptsResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{20}
+	return file_api_room_room_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ReceiptsResponse) GetReceipts() []*Receipt {
@@ -1596,7 +1735,7 @@ type SetReceiptRequest struct {
 
 func (x *SetReceiptRequest) Reset() {
 	*x = SetReceiptRequest{}
-	mi := &file_api_room_room_proto_msgTypes[21]
+	mi := &file_api_room_room_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1608,7 +1747,7 @@ func (x *SetReceiptRequest) String() string {
 func (*SetReceiptRequest) ProtoMessage() {}
 
 func (x *SetReceiptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[21]
+	mi := &file_api_room_room_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1621,7 +1760,7 @@ func (x *SetReceiptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetReceiptRequest.ProtoReflect.Descriptor instead.
 func (*SetReceiptRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{21}
+	return file_api_room_room_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SetReceiptRequest) GetReceipt() *Receipt {
@@ -1640,7 +1779,7 @@ type SetReceiptResponse struct {
 
 func (x *SetReceiptResponse) Reset() {
 	*x = SetReceiptResponse{}
-	mi := &file_api_room_room_proto_msgTypes[22]
+	mi := &file_api_room_room_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1652,7 +1791,7 @@ func (x *SetReceiptResponse) String() string {
 func (*SetReceiptResponse) ProtoMessage() {}
 
 func (x *SetReceiptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[22]
+	mi := &file_api_room_room_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,7 +1804,7 @@ func (x *SetReceiptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetReceiptResponse.ProtoReflect.Descriptor instead.
 func (*SetReceiptResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{22}
+	return file_api_room_room_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SetReceiptResponse) GetPosition() int64 {
@@ -1686,7 +1825,7 @@ type LocateRequest struct {
 
 func (x *LocateRequest) Reset() {
 	*x = LocateRequest{}
-	mi := &file_api_room_room_proto_msgTypes[23]
+	mi := &file_api_room_room_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1698,7 +1837,7 @@ func (x *LocateRequest) String() string {
 func (*LocateRequest) ProtoMessage() {}
 
 func (x *LocateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[23]
+	mi := &file_api_room_room_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1711,7 +1850,7 @@ func (x *LocateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocateRequest.ProtoReflect.Descriptor instead.
 func (*LocateRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{23}
+	return file_api_room_room_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LocateRequest) GetRoomId() string {
@@ -1750,7 +1889,7 @@ type LocateResponse struct {
 
 func (x *LocateResponse) Reset() {
 	*x = LocateResponse{}
-	mi := &file_api_room_room_proto_msgTypes[24]
+	mi := &file_api_room_room_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1762,7 +1901,7 @@ func (x *LocateResponse) String() string {
 func (*LocateResponse) ProtoMessage() {}
 
 func (x *LocateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[24]
+	mi := &file_api_room_room_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1775,7 +1914,7 @@ func (x *LocateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocateResponse.ProtoReflect.Descriptor instead.
 func (*LocateResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{24}
+	return file_api_room_room_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LocateResponse) GetPosition() int64 {
@@ -1820,6 +1959,302 @@ func (x *LocateResponse) GetOriginServerTs() int64 {
 	return 0
 }
 
+type NotesRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	RoomId string                 `protobuf:"bytes,1,opt,name=room_id,json=roomId,proto3" json:"room_id,omitempty"`
+	// after (exclusive) and through (inclusive) bound the sequence numbers; through 0 is the newest.
+	After   int64 `protobuf:"varint,2,opt,name=after,proto3" json:"after,omitempty"`
+	Through int64 `protobuf:"varint,3,opt,name=through,proto3" json:"through,omitempty"`
+	// joined_by, where given, asks where this user's present join began.
+	JoinedBy      string `protobuf:"bytes,4,opt,name=joined_by,json=joinedBy,proto3" json:"joined_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NotesRequest) Reset() {
+	*x = NotesRequest{}
+	mi := &file_api_room_room_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NotesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NotesRequest) ProtoMessage() {}
+
+func (x *NotesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_room_room_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NotesRequest.ProtoReflect.Descriptor instead.
+func (*NotesRequest) Descriptor() ([]byte, []int) {
+	return file_api_room_room_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *NotesRequest) GetRoomId() string {
+	if x != nil {
+		return x.RoomId
+	}
+	return ""
+}
+
+func (x *NotesRequest) GetAfter() int64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *NotesRequest) GetThrough() int64 {
+	if x != nil {
+		return x.Through
+	}
+	return 0
+}
+
+func (x *NotesRequest) GetJoinedBy() string {
+	if x != nil {
+		return x.JoinedBy
+	}
+	return ""
+}
+
+type NotesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Notes []*NoteAt              `protobuf:"bytes,1,rep,name=notes,proto3" json:"notes,omitempty"`
+	// more says that the range has more notes than one answer: ask again after the last.
+	More bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	// joined_seq is where the user's present join began; 0 where they are not joined.
+	JoinedSeq     int64 `protobuf:"varint,3,opt,name=joined_seq,json=joinedSeq,proto3" json:"joined_seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NotesResponse) Reset() {
+	*x = NotesResponse{}
+	mi := &file_api_room_room_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NotesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NotesResponse) ProtoMessage() {}
+
+func (x *NotesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_room_room_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NotesResponse.ProtoReflect.Descriptor instead.
+func (*NotesResponse) Descriptor() ([]byte, []int) {
+	return file_api_room_room_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *NotesResponse) GetNotes() []*NoteAt {
+	if x != nil {
+		return x.Notes
+	}
+	return nil
+}
+
+func (x *NotesResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+func (x *NotesResponse) GetJoinedSeq() int64 {
+	if x != nil {
+		return x.JoinedSeq
+	}
+	return 0
+}
+
+type NoteAt struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Seq           int64                  `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	Position      int64                  `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"`
+	Note          *Note                  `protobuf:"bytes,3,opt,name=note,proto3" json:"note,omitempty"`
+	Redacted      bool                   `protobuf:"varint,4,opt,name=redacted,proto3" json:"redacted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NoteAt) Reset() {
+	*x = NoteAt{}
+	mi := &file_api_room_room_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NoteAt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NoteAt) ProtoMessage() {}
+
+func (x *NoteAt) ProtoReflect() protoreflect.Message {
+	mi := &file_api_room_room_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NoteAt.ProtoReflect.Descriptor instead.
+func (*NoteAt) Descriptor() ([]byte, []int) {
+	return file_api_room_room_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *NoteAt) GetSeq() int64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *NoteAt) GetPosition() int64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *NoteAt) GetNote() *Note {
+	if x != nil {
+		return x.Note
+	}
+	return nil
+}
+
+func (x *NoteAt) GetRedacted() bool {
+	if x != nil {
+		return x.Redacted
+	}
+	return false
+}
+
+type EventsAtRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RoomId        string                 `protobuf:"bytes,1,opt,name=room_id,json=roomId,proto3" json:"room_id,omitempty"`
+	Seqs          []int64                `protobuf:"varint,2,rep,packed,name=seqs,proto3" json:"seqs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventsAtRequest) Reset() {
+	*x = EventsAtRequest{}
+	mi := &file_api_room_room_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventsAtRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventsAtRequest) ProtoMessage() {}
+
+func (x *EventsAtRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_room_room_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventsAtRequest.ProtoReflect.Descriptor instead.
+func (*EventsAtRequest) Descriptor() ([]byte, []int) {
+	return file_api_room_room_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *EventsAtRequest) GetRoomId() string {
+	if x != nil {
+		return x.RoomId
+	}
+	return ""
+}
+
+func (x *EventsAtRequest) GetSeqs() []int64 {
+	if x != nil {
+		return x.Seqs
+	}
+	return nil
+}
+
+type EventsAtResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Events        []*Event               `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventsAtResponse) Reset() {
+	*x = EventsAtResponse{}
+	mi := &file_api_room_room_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventsAtResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventsAtResponse) ProtoMessage() {}
+
+func (x *EventsAtResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_room_room_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventsAtResponse.ProtoReflect.Descriptor instead.
+func (*EventsAtResponse) Descriptor() ([]byte, []int) {
+	return file_api_room_room_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *EventsAtResponse) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
 type MembershipRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	RoomId        string                 `protobuf:"bytes,1,opt,name=room_id,json=roomId,proto3" json:"room_id,omitempty"`
@@ -1830,7 +2265,7 @@ type MembershipRequest struct {
 
 func (x *MembershipRequest) Reset() {
 	*x = MembershipRequest{}
-	mi := &file_api_room_room_proto_msgTypes[25]
+	mi := &file_api_room_room_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1842,7 +2277,7 @@ func (x *MembershipRequest) String() string {
 func (*MembershipRequest) ProtoMessage() {}
 
 func (x *MembershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[25]
+	mi := &file_api_room_room_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1855,7 +2290,7 @@ func (x *MembershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembershipRequest.ProtoReflect.Descriptor instead.
 func (*MembershipRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{25}
+	return file_api_room_room_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *MembershipRequest) GetRoomId() string {
@@ -1882,7 +2317,7 @@ type MembershipResponse struct {
 
 func (x *MembershipResponse) Reset() {
 	*x = MembershipResponse{}
-	mi := &file_api_room_room_proto_msgTypes[26]
+	mi := &file_api_room_room_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1894,7 +2329,7 @@ func (x *MembershipResponse) String() string {
 func (*MembershipResponse) ProtoMessage() {}
 
 func (x *MembershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[26]
+	mi := &file_api_room_room_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1907,7 +2342,7 @@ func (x *MembershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembershipResponse.ProtoReflect.Descriptor instead.
 func (*MembershipResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{26}
+	return file_api_room_room_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *MembershipResponse) GetMembership() string {
@@ -1917,11 +2352,357 @@ func (x *MembershipResponse) GetMembership() string {
 	return ""
 }
 
+// Moment is a cut through the log: a position of each shard, by shard. A shard without one had no room of the user then.
+type Moment struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// epoch is that of the log which the positions are of. In another log they say nothing.
+	Epoch         uint64          `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Positions     map[int32]int64 `protobuf:"bytes,2,rep,name=positions,proto3" json:"positions,omitempty" protobuf_key:"varint,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Moment) Reset() {
+	*x = Moment{}
+	mi := &file_api_room_room_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Moment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Moment) ProtoMessage() {}
+
+func (x *Moment) ProtoReflect() protoreflect.Message {
+	mi := &file_api_room_room_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Moment.ProtoReflect.Descriptor instead.
+func (*Moment) Descriptor() ([]byte, []int) {
+	return file_api_room_room_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Moment) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Moment) GetPositions() map[int32]int64 {
+	if x != nil {
+		return x.Positions
+	}
+	return nil
+}
+
+type PeersRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	UserId string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// after, if it says nothing, is before the user had a room.
+	After *Moment `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`
+	// through, if it says nothing, is now.
+	Through *Moment `protobuf:"bytes,3,opt,name=through,proto3" json:"through,omitempty"`
+	// users are those of whom the answer is to say whether a room is shared at through; with all, everybody is.
+	Users         []string `protobuf:"bytes,4,rep,name=users,proto3" json:"users,omitempty"`
+	All           bool     `protobuf:"varint,5,opt,name=all,proto3" json:"all,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeersRequest) Reset() {
+	*x = PeersRequest{}
+	mi := &file_api_room_room_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeersRequest) ProtoMessage() {}
+
+func (x *PeersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_room_room_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeersRequest.ProtoReflect.Descriptor instead.
+func (*PeersRequest) Descriptor() ([]byte, []int) {
+	return file_api_room_room_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *PeersRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *PeersRequest) GetAfter() *Moment {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *PeersRequest) GetThrough() *Moment {
+	if x != nil {
+		return x.Through
+	}
+	return nil
+}
+
+func (x *PeersRequest) GetUsers() []string {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *PeersRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+// PeersResponse names no user twice in a list, and never the user who asks. Two users share a room where both are joined.
+type PeersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// shared are those of the users who share an encrypted room at through, sorted.
+	Shared []string `protobuf:"bytes,1,rep,name=shared,proto3" json:"shared,omitempty"`
+	// began are those who do at through and did not at after, whoever was asked for; ended are the opposite. Both are sorted.
+	Began         []string `protobuf:"bytes,2,rep,name=began,proto3" json:"began,omitempty"`
+	Ended         []string `protobuf:"bytes,3,rep,name=ended,proto3" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeersResponse) Reset() {
+	*x = PeersResponse{}
+	mi := &file_api_room_room_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeersResponse) ProtoMessage() {}
+
+func (x *PeersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_room_room_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeersResponse.ProtoReflect.Descriptor instead.
+func (*PeersResponse) Descriptor() ([]byte, []int) {
+	return file_api_room_room_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *PeersResponse) GetShared() []string {
+	if x != nil {
+		return x.Shared
+	}
+	return nil
+}
+
+func (x *PeersResponse) GetBegan() []string {
+	if x != nil {
+		return x.Began
+	}
+	return nil
+}
+
+func (x *PeersResponse) GetEnded() []string {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
+type EncryptedRoomsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UserIds       []string               `protobuf:"bytes,1,rep,name=user_ids,json=userIds,proto3" json:"user_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EncryptedRoomsRequest) Reset() {
+	*x = EncryptedRoomsRequest{}
+	mi := &file_api_room_room_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EncryptedRoomsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EncryptedRoomsRequest) ProtoMessage() {}
+
+func (x *EncryptedRoomsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_room_room_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EncryptedRoomsRequest.ProtoReflect.Descriptor instead.
+func (*EncryptedRoomsRequest) Descriptor() ([]byte, []int) {
+	return file_api_room_room_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *EncryptedRoomsRequest) GetUserIds() []string {
+	if x != nil {
+		return x.UserIds
+	}
+	return nil
+}
+
+type EncryptedRoomsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// users are without those who have no such room.
+	Users         []*EncryptedRoomsOf `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EncryptedRoomsResponse) Reset() {
+	*x = EncryptedRoomsResponse{}
+	mi := &file_api_room_room_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EncryptedRoomsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EncryptedRoomsResponse) ProtoMessage() {}
+
+func (x *EncryptedRoomsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_room_room_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EncryptedRoomsResponse.ProtoReflect.Descriptor instead.
+func (*EncryptedRoomsResponse) Descriptor() ([]byte, []int) {
+	return file_api_room_room_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *EncryptedRoomsResponse) GetUsers() []*EncryptedRoomsOf {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+type EncryptedRoomsOf struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	UserId string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// room_ids are those that the user is joined to now, former_room_ids all others.
+	RoomIds       []string `protobuf:"bytes,2,rep,name=room_ids,json=roomIds,proto3" json:"room_ids,omitempty"`
+	FormerRoomIds []string `protobuf:"bytes,3,rep,name=former_room_ids,json=formerRoomIds,proto3" json:"former_room_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EncryptedRoomsOf) Reset() {
+	*x = EncryptedRoomsOf{}
+	mi := &file_api_room_room_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EncryptedRoomsOf) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EncryptedRoomsOf) ProtoMessage() {}
+
+func (x *EncryptedRoomsOf) ProtoReflect() protoreflect.Message {
+	mi := &file_api_room_room_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EncryptedRoomsOf.ProtoReflect.Descriptor instead.
+func (*EncryptedRoomsOf) Descriptor() ([]byte, []int) {
+	return file_api_room_room_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *EncryptedRoomsOf) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *EncryptedRoomsOf) GetRoomIds() []string {
+	if x != nil {
+		return x.RoomIds
+	}
+	return nil
+}
+
+func (x *EncryptedRoomsOf) GetFormerRoomIds() []string {
+	if x != nil {
+		return x.FormerRoomIds
+	}
+	return nil
+}
+
 var File_api_room_room_proto protoreflect.FileDescriptor
 
 const file_api_room_room_proto_rawDesc = "" +
 	"\n" +
-	"\x13api/room/room.proto\x12\x0fhongyan.room.v1\"\xf8\x01\n" +
+	"\x13api/room/room.proto\x12\x0fhongyan.room.v1\"\xa3\x02\n" +
 	"\tEventMeta\x12\x1b\n" +
 	"\tdevice_id\x18\x01 \x01(\tR\bdeviceId\x12\x15\n" +
 	"\x06txn_id\x18\x02 \x01(\tR\x05txnId\x12%\n" +
@@ -1930,7 +2711,26 @@ const file_api_room_room_proto_rawDesc = "" +
 	"\vprev_sender\x18\x05 \x01(\tR\n" +
 	"prevSender\x12)\n" +
 	"\x10redacted_because\x18\x06 \x01(\fR\x0fredactedBecause\x12!\n" +
-	"\froom_version\x18\a \x01(\tR\vroomVersion\"\xb2\x01\n" +
+	"\froom_version\x18\a \x01(\tR\vroomVersion\x12)\n" +
+	"\x04note\x18\b \x01(\v2\x15.hongyan.room.v1.NoteR\x04note\"\xfc\x02\n" +
+	"\x04Note\x12\x16\n" +
+	"\x06sender\x18\x01 \x01(\tR\x06sender\x12\x16\n" +
+	"\x06thread\x18\x02 \x01(\tR\x06thread\x12\x1f\n" +
+	"\vthread_hops\x18\x03 \x01(\x05R\n" +
+	"threadHops\x12\x14\n" +
+	"\x05facts\x18\x04 \x01(\rR\x05facts\x12\x12\n" +
+	"\x04type\x18\x05 \x01(\tR\x04type\x12\x14\n" +
+	"\x05words\x18\x06 \x01(\fR\x05words\x12\x1c\n" +
+	"\tmentioned\x18\a \x03(\tR\tmentioned\x12\x18\n" +
+	"\amembers\x18\b \x01(\x03R\amembers\x12\x14\n" +
+	"\x05power\x18\t \x01(\x03R\x05power\x129\n" +
+	"\x06levels\x18\n" +
+	" \x03(\v2!.hongyan.room.v1.Note.LevelsEntryR\x06levels\x12\x1f\n" +
+	"\vredacts_seq\x18\v \x01(\x03R\n" +
+	"redactsSeq\x1a9\n" +
+	"\vLevelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xb2\x01\n" +
 	"\x05Event\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\x03R\bposition\x12\x10\n" +
@@ -2058,18 +2858,62 @@ const file_api_room_room_proto_rawDesc = "" +
 	"\x04type\x18\x03 \x01(\tR\x04type\x12\x16\n" +
 	"\x06sender\x18\x04 \x01(\tR\x06sender\x12\x1b\n" +
 	"\tthread_id\x18\x05 \x01(\tR\bthreadId\x12(\n" +
-	"\x10origin_server_ts\x18\x06 \x01(\x03R\x0eoriginServerTs\"E\n" +
+	"\x10origin_server_ts\x18\x06 \x01(\x03R\x0eoriginServerTs\"t\n" +
+	"\fNotesRequest\x12\x17\n" +
+	"\aroom_id\x18\x01 \x01(\tR\x06roomId\x12\x14\n" +
+	"\x05after\x18\x02 \x01(\x03R\x05after\x12\x18\n" +
+	"\athrough\x18\x03 \x01(\x03R\athrough\x12\x1b\n" +
+	"\tjoined_by\x18\x04 \x01(\tR\bjoinedBy\"q\n" +
+	"\rNotesResponse\x12-\n" +
+	"\x05notes\x18\x01 \x03(\v2\x17.hongyan.room.v1.NoteAtR\x05notes\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\x12\x1d\n" +
+	"\n" +
+	"joined_seq\x18\x03 \x01(\x03R\tjoinedSeq\"}\n" +
+	"\x06NoteAt\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\x03R\x03seq\x12\x1a\n" +
+	"\bposition\x18\x02 \x01(\x03R\bposition\x12)\n" +
+	"\x04note\x18\x03 \x01(\v2\x15.hongyan.room.v1.NoteR\x04note\x12\x1a\n" +
+	"\bredacted\x18\x04 \x01(\bR\bredacted\">\n" +
+	"\x0fEventsAtRequest\x12\x17\n" +
+	"\aroom_id\x18\x01 \x01(\tR\x06roomId\x12\x12\n" +
+	"\x04seqs\x18\x02 \x03(\x03R\x04seqs\"B\n" +
+	"\x10EventsAtResponse\x12.\n" +
+	"\x06events\x18\x01 \x03(\v2\x16.hongyan.room.v1.EventR\x06events\"E\n" +
 	"\x11MembershipRequest\x12\x17\n" +
 	"\aroom_id\x18\x01 \x01(\tR\x06roomId\x12\x17\n" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\"4\n" +
 	"\x12MembershipResponse\x12\x1e\n" +
 	"\n" +
 	"membership\x18\x01 \x01(\tR\n" +
-	"membership*U\n" +
+	"membership\"\xa2\x01\n" +
+	"\x06Moment\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12D\n" +
+	"\tpositions\x18\x02 \x03(\v2&.hongyan.room.v1.Moment.PositionsEntryR\tpositions\x1a<\n" +
+	"\x0ePositionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\x05R\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xb1\x01\n" +
+	"\fPeersRequest\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12-\n" +
+	"\x05after\x18\x02 \x01(\v2\x17.hongyan.room.v1.MomentR\x05after\x121\n" +
+	"\athrough\x18\x03 \x01(\v2\x17.hongyan.room.v1.MomentR\athrough\x12\x14\n" +
+	"\x05users\x18\x04 \x03(\tR\x05users\x12\x10\n" +
+	"\x03all\x18\x05 \x01(\bR\x03all\"S\n" +
+	"\rPeersResponse\x12\x16\n" +
+	"\x06shared\x18\x01 \x03(\tR\x06shared\x12\x14\n" +
+	"\x05began\x18\x02 \x03(\tR\x05began\x12\x14\n" +
+	"\x05ended\x18\x03 \x03(\tR\x05ended\"2\n" +
+	"\x15EncryptedRoomsRequest\x12\x19\n" +
+	"\buser_ids\x18\x01 \x03(\tR\auserIds\"Q\n" +
+	"\x16EncryptedRoomsResponse\x127\n" +
+	"\x05users\x18\x01 \x03(\v2!.hongyan.room.v1.EncryptedRoomsOfR\x05users\"n\n" +
+	"\x10EncryptedRoomsOf\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x19\n" +
+	"\broom_ids\x18\x02 \x03(\tR\aroomIds\x12&\n" +
+	"\x0fformer_room_ids\x18\x03 \x03(\tR\rformerRoomIds*U\n" +
 	"\tEntryKind\x12\x1a\n" +
 	"\x16ENTRY_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10ENTRY_KIND_EVENT\x10\x01\x12\x16\n" +
-	"\x12ENTRY_KIND_RECEIPT\x10\x022\xeb\x05\n" +
+	"\x12ENTRY_KIND_RECEIPT\x10\x022\xaf\b\n" +
 	"\x04Room\x12R\n" +
 	"\tUserRooms\x12!.hongyan.room.v1.UserRoomsRequest\x1a\".hongyan.room.v1.UserRoomsResponse\x12L\n" +
 	"\aMembers\x12\x1f.hongyan.room.v1.MembersRequest\x1a .hongyan.room.v1.MembersResponse\x12O\n" +
@@ -2081,7 +2925,11 @@ const file_api_room_room_proto_rawDesc = "" +
 	"SetReceipt\x12\".hongyan.room.v1.SetReceiptRequest\x1a#.hongyan.room.v1.SetReceiptResponse\x12I\n" +
 	"\x06Locate\x12\x1e.hongyan.room.v1.LocateRequest\x1a\x1f.hongyan.room.v1.LocateResponse\x12U\n" +
 	"\n" +
-	"Membership\x12\".hongyan.room.v1.MembershipRequest\x1a#.hongyan.room.v1.MembershipResponseB\x19Z\x17hongyan/api/room;roompbb\x06proto3"
+	"Membership\x12\".hongyan.room.v1.MembershipRequest\x1a#.hongyan.room.v1.MembershipResponse\x12F\n" +
+	"\x05Notes\x12\x1d.hongyan.room.v1.NotesRequest\x1a\x1e.hongyan.room.v1.NotesResponse\x12O\n" +
+	"\bEventsAt\x12 .hongyan.room.v1.EventsAtRequest\x1a!.hongyan.room.v1.EventsAtResponse\x12F\n" +
+	"\x05Peers\x12\x1d.hongyan.room.v1.PeersRequest\x1a\x1e.hongyan.room.v1.PeersResponse\x12a\n" +
+	"\x0eEncryptedRooms\x12&.hongyan.room.v1.EncryptedRoomsRequest\x1a'.hongyan.room.v1.EncryptedRoomsResponseB\x19Z\x17hongyan/api/room;roompbb\x06proto3"
 
 var (
 	file_api_room_room_proto_rawDescOnce sync.Once
@@ -2096,74 +2944,105 @@ func file_api_room_room_proto_rawDescGZIP() []byte {
 }
 
 var file_api_room_room_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_api_room_room_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_api_room_room_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_api_room_room_proto_goTypes = []any{
-	(EntryKind)(0),                // 0: hongyan.room.v1.EntryKind
-	(*EventMeta)(nil),             // 1: hongyan.room.v1.EventMeta
-	(*Event)(nil),                 // 2: hongyan.room.v1.Event
-	(*Receipt)(nil),               // 3: hongyan.room.v1.Receipt
-	(*UserRoomsRequest)(nil),      // 4: hongyan.room.v1.UserRoomsRequest
-	(*UserRoom)(nil),              // 5: hongyan.room.v1.UserRoom
-	(*UserRoomsResponse)(nil),     // 6: hongyan.room.v1.UserRoomsResponse
-	(*MembersRequest)(nil),        // 7: hongyan.room.v1.MembersRequest
-	(*RoomMembers)(nil),           // 8: hongyan.room.v1.RoomMembers
-	(*MembersResponse)(nil),       // 9: hongyan.room.v1.MembersResponse
-	(*TimelineRequest)(nil),       // 10: hongyan.room.v1.TimelineRequest
-	(*TimelineResponse)(nil),      // 11: hongyan.room.v1.TimelineResponse
-	(*StateRequest)(nil),          // 12: hongyan.room.v1.StateRequest
-	(*StateKey)(nil),              // 13: hongyan.room.v1.StateKey
-	(*StateResponse)(nil),         // 14: hongyan.room.v1.StateResponse
-	(*Summary)(nil),               // 15: hongyan.room.v1.Summary
-	(*StrippedStateRequest)(nil),  // 16: hongyan.room.v1.StrippedStateRequest
-	(*StrippedRoom)(nil),          // 17: hongyan.room.v1.StrippedRoom
-	(*StrippedStateResponse)(nil), // 18: hongyan.room.v1.StrippedStateResponse
-	(*ReceiptsRequest)(nil),       // 19: hongyan.room.v1.ReceiptsRequest
-	(*ReceiptsOf)(nil),            // 20: hongyan.room.v1.ReceiptsOf
-	(*ReceiptsResponse)(nil),      // 21: hongyan.room.v1.ReceiptsResponse
-	(*SetReceiptRequest)(nil),     // 22: hongyan.room.v1.SetReceiptRequest
-	(*SetReceiptResponse)(nil),    // 23: hongyan.room.v1.SetReceiptResponse
-	(*LocateRequest)(nil),         // 24: hongyan.room.v1.LocateRequest
-	(*LocateResponse)(nil),        // 25: hongyan.room.v1.LocateResponse
-	(*MembershipRequest)(nil),     // 26: hongyan.room.v1.MembershipRequest
-	(*MembershipResponse)(nil),    // 27: hongyan.room.v1.MembershipResponse
-	nil,                           // 28: hongyan.room.v1.UserRoomsRequest.AfterEntry
+	(EntryKind)(0),                 // 0: hongyan.room.v1.EntryKind
+	(*EventMeta)(nil),              // 1: hongyan.room.v1.EventMeta
+	(*Note)(nil),                   // 2: hongyan.room.v1.Note
+	(*Event)(nil),                  // 3: hongyan.room.v1.Event
+	(*Receipt)(nil),                // 4: hongyan.room.v1.Receipt
+	(*UserRoomsRequest)(nil),       // 5: hongyan.room.v1.UserRoomsRequest
+	(*UserRoom)(nil),               // 6: hongyan.room.v1.UserRoom
+	(*UserRoomsResponse)(nil),      // 7: hongyan.room.v1.UserRoomsResponse
+	(*MembersRequest)(nil),         // 8: hongyan.room.v1.MembersRequest
+	(*RoomMembers)(nil),            // 9: hongyan.room.v1.RoomMembers
+	(*MembersResponse)(nil),        // 10: hongyan.room.v1.MembersResponse
+	(*TimelineRequest)(nil),        // 11: hongyan.room.v1.TimelineRequest
+	(*TimelineResponse)(nil),       // 12: hongyan.room.v1.TimelineResponse
+	(*StateRequest)(nil),           // 13: hongyan.room.v1.StateRequest
+	(*StateKey)(nil),               // 14: hongyan.room.v1.StateKey
+	(*StateResponse)(nil),          // 15: hongyan.room.v1.StateResponse
+	(*Summary)(nil),                // 16: hongyan.room.v1.Summary
+	(*StrippedStateRequest)(nil),   // 17: hongyan.room.v1.StrippedStateRequest
+	(*StrippedRoom)(nil),           // 18: hongyan.room.v1.StrippedRoom
+	(*StrippedStateResponse)(nil),  // 19: hongyan.room.v1.StrippedStateResponse
+	(*ReceiptsRequest)(nil),        // 20: hongyan.room.v1.ReceiptsRequest
+	(*ReceiptsOf)(nil),             // 21: hongyan.room.v1.ReceiptsOf
+	(*ReceiptsResponse)(nil),       // 22: hongyan.room.v1.ReceiptsResponse
+	(*SetReceiptRequest)(nil),      // 23: hongyan.room.v1.SetReceiptRequest
+	(*SetReceiptResponse)(nil),     // 24: hongyan.room.v1.SetReceiptResponse
+	(*LocateRequest)(nil),          // 25: hongyan.room.v1.LocateRequest
+	(*LocateResponse)(nil),         // 26: hongyan.room.v1.LocateResponse
+	(*NotesRequest)(nil),           // 27: hongyan.room.v1.NotesRequest
+	(*NotesResponse)(nil),          // 28: hongyan.room.v1.NotesResponse
+	(*NoteAt)(nil),                 // 29: hongyan.room.v1.NoteAt
+	(*EventsAtRequest)(nil),        // 30: hongyan.room.v1.EventsAtRequest
+	(*EventsAtResponse)(nil),       // 31: hongyan.room.v1.EventsAtResponse
+	(*MembershipRequest)(nil),      // 32: hongyan.room.v1.MembershipRequest
+	(*MembershipResponse)(nil),     // 33: hongyan.room.v1.MembershipResponse
+	(*Moment)(nil),                 // 34: hongyan.room.v1.Moment
+	(*PeersRequest)(nil),           // 35: hongyan.room.v1.PeersRequest
+	(*PeersResponse)(nil),          // 36: hongyan.room.v1.PeersResponse
+	(*EncryptedRoomsRequest)(nil),  // 37: hongyan.room.v1.EncryptedRoomsRequest
+	(*EncryptedRoomsResponse)(nil), // 38: hongyan.room.v1.EncryptedRoomsResponse
+	(*EncryptedRoomsOf)(nil),       // 39: hongyan.room.v1.EncryptedRoomsOf
+	nil,                            // 40: hongyan.room.v1.Note.LevelsEntry
+	nil,                            // 41: hongyan.room.v1.UserRoomsRequest.AfterEntry
+	nil,                            // 42: hongyan.room.v1.Moment.PositionsEntry
 }
 var file_api_room_room_proto_depIdxs = []int32{
-	1,  // 0: hongyan.room.v1.Event.meta:type_name -> hongyan.room.v1.EventMeta
-	28, // 1: hongyan.room.v1.UserRoomsRequest.after:type_name -> hongyan.room.v1.UserRoomsRequest.AfterEntry
-	5,  // 2: hongyan.room.v1.UserRoomsResponse.rooms:type_name -> hongyan.room.v1.UserRoom
-	8,  // 3: hongyan.room.v1.MembersResponse.rooms:type_name -> hongyan.room.v1.RoomMembers
-	2,  // 4: hongyan.room.v1.TimelineResponse.events:type_name -> hongyan.room.v1.Event
-	13, // 5: hongyan.room.v1.StateRequest.keys:type_name -> hongyan.room.v1.StateKey
-	2,  // 6: hongyan.room.v1.StateResponse.events:type_name -> hongyan.room.v1.Event
-	15, // 7: hongyan.room.v1.StateResponse.summary:type_name -> hongyan.room.v1.Summary
-	17, // 8: hongyan.room.v1.StrippedStateResponse.rooms:type_name -> hongyan.room.v1.StrippedRoom
-	20, // 9: hongyan.room.v1.ReceiptsRequest.rooms:type_name -> hongyan.room.v1.ReceiptsOf
-	3,  // 10: hongyan.room.v1.ReceiptsResponse.receipts:type_name -> hongyan.room.v1.Receipt
-	3,  // 11: hongyan.room.v1.SetReceiptRequest.receipt:type_name -> hongyan.room.v1.Receipt
-	4,  // 12: hongyan.room.v1.Room.UserRooms:input_type -> hongyan.room.v1.UserRoomsRequest
-	7,  // 13: hongyan.room.v1.Room.Members:input_type -> hongyan.room.v1.MembersRequest
-	10, // 14: hongyan.room.v1.Room.Timeline:input_type -> hongyan.room.v1.TimelineRequest
-	12, // 15: hongyan.room.v1.Room.State:input_type -> hongyan.room.v1.StateRequest
-	16, // 16: hongyan.room.v1.Room.StrippedState:input_type -> hongyan.room.v1.StrippedStateRequest
-	19, // 17: hongyan.room.v1.Room.Receipts:input_type -> hongyan.room.v1.ReceiptsRequest
-	22, // 18: hongyan.room.v1.Room.SetReceipt:input_type -> hongyan.room.v1.SetReceiptRequest
-	24, // 19: hongyan.room.v1.Room.Locate:input_type -> hongyan.room.v1.LocateRequest
-	26, // 20: hongyan.room.v1.Room.Membership:input_type -> hongyan.room.v1.MembershipRequest
-	6,  // 21: hongyan.room.v1.Room.UserRooms:output_type -> hongyan.room.v1.UserRoomsResponse
-	9,  // 22: hongyan.room.v1.Room.Members:output_type -> hongyan.room.v1.MembersResponse
-	11, // 23: hongyan.room.v1.Room.Timeline:output_type -> hongyan.room.v1.TimelineResponse
-	14, // 24: hongyan.room.v1.Room.State:output_type -> hongyan.room.v1.StateResponse
-	18, // 25: hongyan.room.v1.Room.StrippedState:output_type -> hongyan.room.v1.StrippedStateResponse
-	21, // 26: hongyan.room.v1.Room.Receipts:output_type -> hongyan.room.v1.ReceiptsResponse
-	23, // 27: hongyan.room.v1.Room.SetReceipt:output_type -> hongyan.room.v1.SetReceiptResponse
-	25, // 28: hongyan.room.v1.Room.Locate:output_type -> hongyan.room.v1.LocateResponse
-	27, // 29: hongyan.room.v1.Room.Membership:output_type -> hongyan.room.v1.MembershipResponse
-	21, // [21:30] is the sub-list for method output_type
-	12, // [12:21] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	2,  // 0: hongyan.room.v1.EventMeta.note:type_name -> hongyan.room.v1.Note
+	40, // 1: hongyan.room.v1.Note.levels:type_name -> hongyan.room.v1.Note.LevelsEntry
+	1,  // 2: hongyan.room.v1.Event.meta:type_name -> hongyan.room.v1.EventMeta
+	41, // 3: hongyan.room.v1.UserRoomsRequest.after:type_name -> hongyan.room.v1.UserRoomsRequest.AfterEntry
+	6,  // 4: hongyan.room.v1.UserRoomsResponse.rooms:type_name -> hongyan.room.v1.UserRoom
+	9,  // 5: hongyan.room.v1.MembersResponse.rooms:type_name -> hongyan.room.v1.RoomMembers
+	3,  // 6: hongyan.room.v1.TimelineResponse.events:type_name -> hongyan.room.v1.Event
+	14, // 7: hongyan.room.v1.StateRequest.keys:type_name -> hongyan.room.v1.StateKey
+	3,  // 8: hongyan.room.v1.StateResponse.events:type_name -> hongyan.room.v1.Event
+	16, // 9: hongyan.room.v1.StateResponse.summary:type_name -> hongyan.room.v1.Summary
+	18, // 10: hongyan.room.v1.StrippedStateResponse.rooms:type_name -> hongyan.room.v1.StrippedRoom
+	21, // 11: hongyan.room.v1.ReceiptsRequest.rooms:type_name -> hongyan.room.v1.ReceiptsOf
+	4,  // 12: hongyan.room.v1.ReceiptsResponse.receipts:type_name -> hongyan.room.v1.Receipt
+	4,  // 13: hongyan.room.v1.SetReceiptRequest.receipt:type_name -> hongyan.room.v1.Receipt
+	29, // 14: hongyan.room.v1.NotesResponse.notes:type_name -> hongyan.room.v1.NoteAt
+	2,  // 15: hongyan.room.v1.NoteAt.note:type_name -> hongyan.room.v1.Note
+	3,  // 16: hongyan.room.v1.EventsAtResponse.events:type_name -> hongyan.room.v1.Event
+	42, // 17: hongyan.room.v1.Moment.positions:type_name -> hongyan.room.v1.Moment.PositionsEntry
+	34, // 18: hongyan.room.v1.PeersRequest.after:type_name -> hongyan.room.v1.Moment
+	34, // 19: hongyan.room.v1.PeersRequest.through:type_name -> hongyan.room.v1.Moment
+	39, // 20: hongyan.room.v1.EncryptedRoomsResponse.users:type_name -> hongyan.room.v1.EncryptedRoomsOf
+	5,  // 21: hongyan.room.v1.Room.UserRooms:input_type -> hongyan.room.v1.UserRoomsRequest
+	8,  // 22: hongyan.room.v1.Room.Members:input_type -> hongyan.room.v1.MembersRequest
+	11, // 23: hongyan.room.v1.Room.Timeline:input_type -> hongyan.room.v1.TimelineRequest
+	13, // 24: hongyan.room.v1.Room.State:input_type -> hongyan.room.v1.StateRequest
+	17, // 25: hongyan.room.v1.Room.StrippedState:input_type -> hongyan.room.v1.StrippedStateRequest
+	20, // 26: hongyan.room.v1.Room.Receipts:input_type -> hongyan.room.v1.ReceiptsRequest
+	23, // 27: hongyan.room.v1.Room.SetReceipt:input_type -> hongyan.room.v1.SetReceiptRequest
+	25, // 28: hongyan.room.v1.Room.Locate:input_type -> hongyan.room.v1.LocateRequest
+	32, // 29: hongyan.room.v1.Room.Membership:input_type -> hongyan.room.v1.MembershipRequest
+	27, // 30: hongyan.room.v1.Room.Notes:input_type -> hongyan.room.v1.NotesRequest
+	30, // 31: hongyan.room.v1.Room.EventsAt:input_type -> hongyan.room.v1.EventsAtRequest
+	35, // 32: hongyan.room.v1.Room.Peers:input_type -> hongyan.room.v1.PeersRequest
+	37, // 33: hongyan.room.v1.Room.EncryptedRooms:input_type -> hongyan.room.v1.EncryptedRoomsRequest
+	7,  // 34: hongyan.room.v1.Room.UserRooms:output_type -> hongyan.room.v1.UserRoomsResponse
+	10, // 35: hongyan.room.v1.Room.Members:output_type -> hongyan.room.v1.MembersResponse
+	12, // 36: hongyan.room.v1.Room.Timeline:output_type -> hongyan.room.v1.TimelineResponse
+	15, // 37: hongyan.room.v1.Room.State:output_type -> hongyan.room.v1.StateResponse
+	19, // 38: hongyan.room.v1.Room.StrippedState:output_type -> hongyan.room.v1.StrippedStateResponse
+	22, // 39: hongyan.room.v1.Room.Receipts:output_type -> hongyan.room.v1.ReceiptsResponse
+	24, // 40: hongyan.room.v1.Room.SetReceipt:output_type -> hongyan.room.v1.SetReceiptResponse
+	26, // 41: hongyan.room.v1.Room.Locate:output_type -> hongyan.room.v1.LocateResponse
+	33, // 42: hongyan.room.v1.Room.Membership:output_type -> hongyan.room.v1.MembershipResponse
+	28, // 43: hongyan.room.v1.Room.Notes:output_type -> hongyan.room.v1.NotesResponse
+	31, // 44: hongyan.room.v1.Room.EventsAt:output_type -> hongyan.room.v1.EventsAtResponse
+	36, // 45: hongyan.room.v1.Room.Peers:output_type -> hongyan.room.v1.PeersResponse
+	38, // 46: hongyan.room.v1.Room.EncryptedRooms:output_type -> hongyan.room.v1.EncryptedRoomsResponse
+	34, // [34:47] is the sub-list for method output_type
+	21, // [21:34] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_api_room_room_proto_init() }
@@ -2177,7 +3056,7 @@ func file_api_room_room_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_room_room_proto_rawDesc), len(file_api_room_room_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   28,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

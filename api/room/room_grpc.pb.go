@@ -21,15 +21,19 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Room_UserRooms_FullMethodName     = "/hongyan.room.v1.Room/UserRooms"
-	Room_Members_FullMethodName       = "/hongyan.room.v1.Room/Members"
-	Room_Timeline_FullMethodName      = "/hongyan.room.v1.Room/Timeline"
-	Room_State_FullMethodName         = "/hongyan.room.v1.Room/State"
-	Room_StrippedState_FullMethodName = "/hongyan.room.v1.Room/StrippedState"
-	Room_Receipts_FullMethodName      = "/hongyan.room.v1.Room/Receipts"
-	Room_SetReceipt_FullMethodName    = "/hongyan.room.v1.Room/SetReceipt"
-	Room_Locate_FullMethodName        = "/hongyan.room.v1.Room/Locate"
-	Room_Membership_FullMethodName    = "/hongyan.room.v1.Room/Membership"
+	Room_UserRooms_FullMethodName      = "/hongyan.room.v1.Room/UserRooms"
+	Room_Members_FullMethodName        = "/hongyan.room.v1.Room/Members"
+	Room_Timeline_FullMethodName       = "/hongyan.room.v1.Room/Timeline"
+	Room_State_FullMethodName          = "/hongyan.room.v1.Room/State"
+	Room_StrippedState_FullMethodName  = "/hongyan.room.v1.Room/StrippedState"
+	Room_Receipts_FullMethodName       = "/hongyan.room.v1.Room/Receipts"
+	Room_SetReceipt_FullMethodName     = "/hongyan.room.v1.Room/SetReceipt"
+	Room_Locate_FullMethodName         = "/hongyan.room.v1.Room/Locate"
+	Room_Membership_FullMethodName     = "/hongyan.room.v1.Room/Membership"
+	Room_Notes_FullMethodName          = "/hongyan.room.v1.Room/Notes"
+	Room_EventsAt_FullMethodName       = "/hongyan.room.v1.Room/EventsAt"
+	Room_Peers_FullMethodName          = "/hongyan.room.v1.Room/Peers"
+	Room_EncryptedRooms_FullMethodName = "/hongyan.room.v1.Room/EncryptedRooms"
 )
 
 // RoomClient is the client API for Room service.
@@ -58,6 +62,15 @@ type RoomClient interface {
 	Locate(ctx context.Context, in *LocateRequest, opts ...grpc.CallOption) (*LocateResponse, error)
 	// Membership says what a user is in a room, compared with the database.
 	Membership(ctx context.Context, in *MembershipRequest, opts ...grpc.CallOption) (*MembershipResponse, error)
+	// Notes gives what is noted of the events in a range of a room, oldest first, whoever may see them: what unread
+	// events are counted by.
+	Notes(ctx context.Context, in *NotesRequest, opts ...grpc.CallOption) (*NotesResponse, error)
+	// EventsAt gives events of a room by their sequence numbers, whoever may see them.
+	EventsAt(ctx context.Context, in *EventsAtRequest, opts ...grpc.CallOption) (*EventsAtResponse, error)
+	// Peers says with whom a user shares an encrypted room, and how that changed between two moments.
+	Peers(ctx context.Context, in *PeersRequest, opts ...grpc.CallOption) (*PeersResponse, error)
+	// EncryptedRooms lists the encrypted rooms that users have ever had to do with, whatever they are there now.
+	EncryptedRooms(ctx context.Context, in *EncryptedRoomsRequest, opts ...grpc.CallOption) (*EncryptedRoomsResponse, error)
 }
 
 type roomClient struct {
@@ -158,6 +171,46 @@ func (c *roomClient) Membership(ctx context.Context, in *MembershipRequest, opts
 	return out, nil
 }
 
+func (c *roomClient) Notes(ctx context.Context, in *NotesRequest, opts ...grpc.CallOption) (*NotesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(NotesResponse)
+	err := c.cc.Invoke(ctx, Room_Notes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *roomClient) EventsAt(ctx context.Context, in *EventsAtRequest, opts ...grpc.CallOption) (*EventsAtResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EventsAtResponse)
+	err := c.cc.Invoke(ctx, Room_EventsAt_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *roomClient) Peers(ctx context.Context, in *PeersRequest, opts ...grpc.CallOption) (*PeersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PeersResponse)
+	err := c.cc.Invoke(ctx, Room_Peers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *roomClient) EncryptedRooms(ctx context.Context, in *EncryptedRoomsRequest, opts ...grpc.CallOption) (*EncryptedRoomsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EncryptedRoomsResponse)
+	err := c.cc.Invoke(ctx, Room_EncryptedRooms_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RoomServer is the server API for Room service.
 // All implementations must embed UnimplementedRoomServer
 // for forward compatibility.
@@ -184,6 +237,15 @@ type RoomServer interface {
 	Locate(context.Context, *LocateRequest) (*LocateResponse, error)
 	// Membership says what a user is in a room, compared with the database.
 	Membership(context.Context, *MembershipRequest) (*MembershipResponse, error)
+	// Notes gives what is noted of the events in a range of a room, oldest first, whoever may see them: what unread
+	// events are counted by.
+	Notes(context.Context, *NotesRequest) (*NotesResponse, error)
+	// EventsAt gives events of a room by their sequence numbers, whoever may see them.
+	EventsAt(context.Context, *EventsAtRequest) (*EventsAtResponse, error)
+	// Peers says with whom a user shares an encrypted room, and how that changed between two moments.
+	Peers(context.Context, *PeersRequest) (*PeersResponse, error)
+	// EncryptedRooms lists the encrypted rooms that users have ever had to do with, whatever they are there now.
+	EncryptedRooms(context.Context, *EncryptedRoomsRequest) (*EncryptedRoomsResponse, error)
 	mustEmbedUnimplementedRoomServer()
 }
 
@@ -220,6 +282,18 @@ func (UnimplementedRoomServer) Locate(context.Context, *LocateRequest) (*LocateR
 }
 func (UnimplementedRoomServer) Membership(context.Context, *MembershipRequest) (*MembershipResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Membership not implemented")
+}
+func (UnimplementedRoomServer) Notes(context.Context, *NotesRequest) (*NotesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Notes not implemented")
+}
+func (UnimplementedRoomServer) EventsAt(context.Context, *EventsAtRequest) (*EventsAtResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EventsAt not implemented")
+}
+func (UnimplementedRoomServer) Peers(context.Context, *PeersRequest) (*PeersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Peers not implemented")
+}
+func (UnimplementedRoomServer) EncryptedRooms(context.Context, *EncryptedRoomsRequest) (*EncryptedRoomsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EncryptedRooms not implemented")
 }
 func (UnimplementedRoomServer) mustEmbedUnimplementedRoomServer() {}
 func (UnimplementedRoomServer) testEmbeddedByValue()              {}
@@ -404,6 +478,78 @@ func _Room_Membership_Handler(srv interface{}, ctx context.Context, dec func(int
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Room_Notes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(NotesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RoomServer).Notes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Room_Notes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RoomServer).Notes(ctx, req.(*NotesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Room_EventsAt_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EventsAtRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RoomServer).EventsAt(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Room_EventsAt_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RoomServer).EventsAt(ctx, req.(*EventsAtRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Room_Peers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PeersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RoomServer).Peers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Room_Peers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RoomServer).Peers(ctx, req.(*PeersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Room_EncryptedRooms_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EncryptedRoomsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RoomServer).EncryptedRooms(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Room_EncryptedRooms_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RoomServer).EncryptedRooms(ctx, req.(*EncryptedRoomsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Room_ServiceDesc is the grpc.ServiceDesc for Room service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -446,6 +592,22 @@ var Room_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Membership",
 			Handler:    _Room_Membership_Handler,
+		},
+		{
+			MethodName: "Notes",
+			Handler:    _Room_Notes_Handler,
+		},
+		{
+			MethodName: "EventsAt",
+			Handler:    _Room_EventsAt_Handler,
+		},
+		{
+			MethodName: "Peers",
+			Handler:    _Room_Peers_Handler,
+		},
+		{
+			MethodName: "EncryptedRooms",
+			Handler:    _Room_EncryptedRooms_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -34,6 +34,9 @@ const (
 	EntryKind_ENTRY_KIND_READ_MARK EntryKind = 2
 	// A stored filter: the record's body is the filter's JSON.
 	EntryKind_ENTRY_KIND_FILTER EntryKind = 3
+	// How far unread events of a room were counted: the record's body is UnreadCheckpoint. It is of no use to others, and
+	// made anew from the room log where it is missing.
+	EntryKind_ENTRY_KIND_UNREAD EntryKind = 4
 )
 
 // Enum value maps for EntryKind.
@@ -43,12 +46,14 @@ var (
 		1: "ENTRY_KIND_ACCOUNT_DATA",
 		2: "ENTRY_KIND_READ_MARK",
 		3: "ENTRY_KIND_FILTER",
+		4: "ENTRY_KIND_UNREAD",
 	}
 	EntryKind_value = map[string]int32{
 		"ENTRY_KIND_UNSPECIFIED":  0,
 		"ENTRY_KIND_ACCOUNT_DATA": 1,
 		"ENTRY_KIND_READ_MARK":    2,
 		"ENTRY_KIND_FILTER":       3,
+		"ENTRY_KIND_UNREAD":       4,
 	}
 )
 
@@ -236,6 +241,186 @@ func (x *ReadMark) GetEventPosition() int64 {
 	return 0
 }
 
+// UnreadCheckpoint is a count of a user's unread events in a room.
+type UnreadCheckpoint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// basis is a hash of the preferences by which events were judged, name the user's in the room where it was asked for.
+	Basis []byte `protobuf:"bytes,1,opt,name=basis,proto3" json:"basis,omitempty"`
+	Name  string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Named bool   `protobuf:"varint,3,opt,name=named,proto3" json:"named,omitempty"`
+	// joined and through are sequence numbers: what was counted is after joined, up to through.
+	Joined        int64           `protobuf:"varint,4,opt,name=joined,proto3" json:"joined,omitempty"`
+	Through       int64           `protobuf:"varint,5,opt,name=through,proto3" json:"through,omitempty"`
+	Threads       []*UnreadThread `protobuf:"bytes,6,rep,name=threads,proto3" json:"threads,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnreadCheckpoint) Reset() {
+	*x = UnreadCheckpoint{}
+	mi := &file_api_sync_sync_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnreadCheckpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnreadCheckpoint) ProtoMessage() {}
+
+func (x *UnreadCheckpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_api_sync_sync_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnreadCheckpoint.ProtoReflect.Descriptor instead.
+func (*UnreadCheckpoint) Descriptor() ([]byte, []int) {
+	return file_api_sync_sync_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *UnreadCheckpoint) GetBasis() []byte {
+	if x != nil {
+		return x.Basis
+	}
+	return nil
+}
+
+func (x *UnreadCheckpoint) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *UnreadCheckpoint) GetNamed() bool {
+	if x != nil {
+		return x.Named
+	}
+	return false
+}
+
+func (x *UnreadCheckpoint) GetJoined() int64 {
+	if x != nil {
+		return x.Joined
+	}
+	return 0
+}
+
+func (x *UnreadCheckpoint) GetThrough() int64 {
+	if x != nil {
+		return x.Through
+	}
+	return 0
+}
+
+func (x *UnreadCheckpoint) GetThreads() []*UnreadThread {
+	if x != nil {
+		return x.Threads
+	}
+	return nil
+}
+
+// UnreadThread counts the unread events of a thread: those from first to last together, and the newer ones one by one.
+type UnreadThread struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Thread        string                 `protobuf:"bytes,1,opt,name=thread,proto3" json:"thread,omitempty"`
+	Notify        int64                  `protobuf:"varint,2,opt,name=notify,proto3" json:"notify,omitempty"`
+	Highlight     int64                  `protobuf:"varint,3,opt,name=highlight,proto3" json:"highlight,omitempty"`
+	First         int64                  `protobuf:"varint,4,opt,name=first,proto3" json:"first,omitempty"`
+	Last          int64                  `protobuf:"varint,5,opt,name=last,proto3" json:"last,omitempty"`
+	Seqs          []int64                `protobuf:"varint,6,rep,packed,name=seqs,proto3" json:"seqs,omitempty"`
+	Highlights    []int64                `protobuf:"varint,7,rep,packed,name=highlights,proto3" json:"highlights,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnreadThread) Reset() {
+	*x = UnreadThread{}
+	mi := &file_api_sync_sync_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnreadThread) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnreadThread) ProtoMessage() {}
+
+func (x *UnreadThread) ProtoReflect() protoreflect.Message {
+	mi := &file_api_sync_sync_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnreadThread.ProtoReflect.Descriptor instead.
+func (*UnreadThread) Descriptor() ([]byte, []int) {
+	return file_api_sync_sync_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *UnreadThread) GetThread() string {
+	if x != nil {
+		return x.Thread
+	}
+	return ""
+}
+
+func (x *UnreadThread) GetNotify() int64 {
+	if x != nil {
+		return x.Notify
+	}
+	return 0
+}
+
+func (x *UnreadThread) GetHighlight() int64 {
+	if x != nil {
+		return x.Highlight
+	}
+	return 0
+}
+
+func (x *UnreadThread) GetFirst() int64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *UnreadThread) GetLast() int64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
+func (x *UnreadThread) GetSeqs() []int64 {
+	if x != nil {
+		return x.Seqs
+	}
+	return nil
+}
+
+func (x *UnreadThread) GetHighlights() []int64 {
+	if x != nil {
+		return x.Highlights
+	}
+	return nil
+}
+
 type AccountDataRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	UserId string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
@@ -248,7 +433,7 @@ type AccountDataRequest struct {
 
 func (x *AccountDataRequest) Reset() {
 	*x = AccountDataRequest{}
-	mi := &file_api_sync_sync_proto_msgTypes[2]
+	mi := &file_api_sync_sync_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -260,7 +445,7 @@ func (x *AccountDataRequest) String() string {
 func (*AccountDataRequest) ProtoMessage() {}
 
 func (x *AccountDataRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_sync_sync_proto_msgTypes[2]
+	mi := &file_api_sync_sync_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -273,7 +458,7 @@ func (x *AccountDataRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountDataRequest.ProtoReflect.Descriptor instead.
 func (*AccountDataRequest) Descriptor() ([]byte, []int) {
-	return file_api_sync_sync_proto_rawDescGZIP(), []int{2}
+	return file_api_sync_sync_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AccountDataRequest) GetUserId() string {
@@ -307,7 +492,7 @@ type AccountDataResponse struct {
 
 func (x *AccountDataResponse) Reset() {
 	*x = AccountDataResponse{}
-	mi := &file_api_sync_sync_proto_msgTypes[3]
+	mi := &file_api_sync_sync_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -319,7 +504,7 @@ func (x *AccountDataResponse) String() string {
 func (*AccountDataResponse) ProtoMessage() {}
 
 func (x *AccountDataResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_sync_sync_proto_msgTypes[3]
+	mi := &file_api_sync_sync_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -332,7 +517,7 @@ func (x *AccountDataResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountDataResponse.ProtoReflect.Descriptor instead.
 func (*AccountDataResponse) Descriptor() ([]byte, []int) {
-	return file_api_sync_sync_proto_rawDescGZIP(), []int{3}
+	return file_api_sync_sync_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AccountDataResponse) GetData() []*AccountData {
@@ -358,18 +543,36 @@ const file_api_sync_sync_proto_rawDesc = "" +
 	"\bevent_id\x18\x04 \x01(\tR\aeventId\x12\x1b\n" +
 	"\tevent_seq\x18\x05 \x01(\x03R\beventSeq\x12\x13\n" +
 	"\x05ts_ms\x18\x06 \x01(\x03R\x04tsMs\x12%\n" +
-	"\x0eevent_position\x18\a \x01(\x03R\reventPosition\"\\\n" +
+	"\x0eevent_position\x18\a \x01(\x03R\reventPosition\"\xbd\x01\n" +
+	"\x10UnreadCheckpoint\x12\x14\n" +
+	"\x05basis\x18\x01 \x01(\fR\x05basis\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05named\x18\x03 \x01(\bR\x05named\x12\x16\n" +
+	"\x06joined\x18\x04 \x01(\x03R\x06joined\x12\x18\n" +
+	"\athrough\x18\x05 \x01(\x03R\athrough\x127\n" +
+	"\athreads\x18\x06 \x03(\v2\x1d.hongyan.sync.v1.UnreadThreadR\athreads\"\xba\x01\n" +
+	"\fUnreadThread\x12\x16\n" +
+	"\x06thread\x18\x01 \x01(\tR\x06thread\x12\x16\n" +
+	"\x06notify\x18\x02 \x01(\x03R\x06notify\x12\x1c\n" +
+	"\thighlight\x18\x03 \x01(\x03R\thighlight\x12\x14\n" +
+	"\x05first\x18\x04 \x01(\x03R\x05first\x12\x12\n" +
+	"\x04last\x18\x05 \x01(\x03R\x04last\x12\x12\n" +
+	"\x04seqs\x18\x06 \x03(\x03R\x04seqs\x12\x1e\n" +
+	"\n" +
+	"highlights\x18\a \x03(\x03R\n" +
+	"highlights\"\\\n" +
 	"\x12AccountDataRequest\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x17\n" +
 	"\aroom_id\x18\x02 \x01(\tR\x06roomId\x12\x14\n" +
 	"\x05types\x18\x03 \x03(\tR\x05types\"G\n" +
 	"\x13AccountDataResponse\x120\n" +
-	"\x04data\x18\x01 \x03(\v2\x1c.hongyan.sync.v1.AccountDataR\x04data*u\n" +
+	"\x04data\x18\x01 \x03(\v2\x1c.hongyan.sync.v1.AccountDataR\x04data*\x8c\x01\n" +
 	"\tEntryKind\x12\x1a\n" +
 	"\x16ENTRY_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17ENTRY_KIND_ACCOUNT_DATA\x10\x01\x12\x18\n" +
 	"\x14ENTRY_KIND_READ_MARK\x10\x02\x12\x15\n" +
-	"\x11ENTRY_KIND_FILTER\x10\x032`\n" +
+	"\x11ENTRY_KIND_FILTER\x10\x03\x12\x15\n" +
+	"\x11ENTRY_KIND_UNREAD\x10\x042`\n" +
 	"\x04Sync\x12X\n" +
 	"\vAccountData\x12#.hongyan.sync.v1.AccountDataRequest\x1a$.hongyan.sync.v1.AccountDataResponseB\x19Z\x17hongyan/api/sync;syncpbb\x06proto3"
 
@@ -386,23 +589,26 @@ func file_api_sync_sync_proto_rawDescGZIP() []byte {
 }
 
 var file_api_sync_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_api_sync_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_api_sync_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_api_sync_sync_proto_goTypes = []any{
 	(EntryKind)(0),              // 0: hongyan.sync.v1.EntryKind
 	(*AccountData)(nil),         // 1: hongyan.sync.v1.AccountData
 	(*ReadMark)(nil),            // 2: hongyan.sync.v1.ReadMark
-	(*AccountDataRequest)(nil),  // 3: hongyan.sync.v1.AccountDataRequest
-	(*AccountDataResponse)(nil), // 4: hongyan.sync.v1.AccountDataResponse
+	(*UnreadCheckpoint)(nil),    // 3: hongyan.sync.v1.UnreadCheckpoint
+	(*UnreadThread)(nil),        // 4: hongyan.sync.v1.UnreadThread
+	(*AccountDataRequest)(nil),  // 5: hongyan.sync.v1.AccountDataRequest
+	(*AccountDataResponse)(nil), // 6: hongyan.sync.v1.AccountDataResponse
 }
 var file_api_sync_sync_proto_depIdxs = []int32{
-	1, // 0: hongyan.sync.v1.AccountDataResponse.data:type_name -> hongyan.sync.v1.AccountData
-	3, // 1: hongyan.sync.v1.Sync.AccountData:input_type -> hongyan.sync.v1.AccountDataRequest
-	4, // 2: hongyan.sync.v1.Sync.AccountData:output_type -> hongyan.sync.v1.AccountDataResponse
-	2, // [2:3] is the sub-list for method output_type
-	1, // [1:2] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	4, // 0: hongyan.sync.v1.UnreadCheckpoint.threads:type_name -> hongyan.sync.v1.UnreadThread
+	1, // 1: hongyan.sync.v1.AccountDataResponse.data:type_name -> hongyan.sync.v1.AccountData
+	5, // 2: hongyan.sync.v1.Sync.AccountData:input_type -> hongyan.sync.v1.AccountDataRequest
+	6, // 3: hongyan.sync.v1.Sync.AccountData:output_type -> hongyan.sync.v1.AccountDataResponse
+	3, // [3:4] is the sub-list for method output_type
+	2, // [2:3] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_api_sync_sync_proto_init() }
@@ -416,7 +622,7 @@ func file_api_sync_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_sync_sync_proto_rawDesc), len(file_api_sync_sync_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   4,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -64,7 +64,7 @@ func TestVersion(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	out := must(t, "", "--help")
-	for _, command := range []string{"serve", "user", "token", "config", "version", "bench"} {
+	for _, command := range []string{"serve", "user", "token", "config", "backup", "restore", "migrate", "version", "bench"} {
 		require.Contains(t, out, "\n  "+command)
 	}
 	out = must(t, "", "serve", "--help")

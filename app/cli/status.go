@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	identitypb "hongyan/api/identity"
+	"hongyan/app"
 )
 
 // statusChange is a command that changes what an account may do.
@@ -29,7 +30,7 @@ var statusChanges = []statusChange{
 
 func userStatusCommand(change statusChange) *cobra.Command {
 	cmd := &cobra.Command{Use: change.verb + " NAME", Short: change.short, Args: cobra.ExactArgs(1)}
-	return withAdmin(cmd, func(ctx context.Context, cmd *cobra.Command, server identitypb.AdminClient, args []string) error {
+	return withAdmin(cmd, func(ctx context.Context, cmd *cobra.Command, server *app.Admin, args []string) error {
 		req := &identitypb.SetStatusRequest{Name: args[0]}
 		change.set(req)
 		if _, err := server.SetStatus(ctx, req); err != nil {

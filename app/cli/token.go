@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	identitypb "hongyan/api/identity"
+	"hongyan/app"
 )
 
 func tokenCommand() *cobra.Command {
@@ -29,7 +30,7 @@ func tokenAddCommand() *cobra.Command {
 	}
 	uses := cmd.Flags().Int64("uses", 0, "how often it may be used; 0 for any number of times")
 	lifetime := cmd.Flags().Duration("lifetime", 0, "how long it may be used; 0 for ever")
-	return withAdmin(cmd, func(ctx context.Context, cmd *cobra.Command, server identitypb.AdminClient, args []string) error {
+	return withAdmin(cmd, func(ctx context.Context, cmd *cobra.Command, server *app.Admin, args []string) error {
 		req := &identitypb.AddRegistrationTokenRequest{}
 		if len(args) > 0 {
 			req.Token = args[0]
@@ -50,7 +51,7 @@ func tokenAddCommand() *cobra.Command {
 
 func tokenListCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List all registration tokens", Args: cobra.NoArgs}
-	return withAdmin(cmd, func(ctx context.Context, cmd *cobra.Command, server identitypb.AdminClient, _ []string) error {
+	return withAdmin(cmd, func(ctx context.Context, cmd *cobra.Command, server *app.Admin, _ []string) error {
 		table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 		_, _ = fmt.Fprintln(table, "TOKEN\tUSED\tALLOWED\tEXPIRES")
 		for after := ""; ; {
@@ -79,7 +80,7 @@ func tokenListCommand() *cobra.Command {
 
 func tokenRemoveCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "remove TOKEN", Short: "Remove a registration token", Args: cobra.ExactArgs(1)}
-	return withAdmin(cmd, func(ctx context.Context, cmd *cobra.Command, server identitypb.AdminClient, args []string) error {
+	return withAdmin(cmd, func(ctx context.Context, cmd *cobra.Command, server *app.Admin, args []string) error {
 		_, err := server.RemoveRegistrationToken(ctx, &identitypb.RemoveRegistrationTokenRequest{Token: args[0]})
 		if err != nil {
 			return err

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	identitypb "hongyan/api/identity"
 	"hongyan/app"
@@ -28,7 +30,7 @@ func userCommand() *cobra.Command {
 }
 
 // adminRun runs with a connection to the administration of the server.
-type adminRun func(ctx context.Context, cmd *cobra.Command, admin identitypb.AdminClient, args []string) error
+type adminRun func(ctx context.Context, cmd *cobra.Command, admin *app.Admin, args []string) error
 
 // withAdmin makes a command one that speaks to the running server.
 func withAdmin(cmd *cobra.Command, run adminRun) *cobra.Command {
@@ -43,7 +45,12 @@ func withAdmin(cmd *cobra.Command, run adminRun) *cobra.Command {
 			return err
 		}
 		defer func() { _ = admin.Close() }() // everything was answered
-		return run(cmd.Context(), cmd, admin, args)
+		err = run(cmd.Context(), cmd, admin, args)
+		if status.Code(err) == codes.Unimplemented {
+			return fmt.Errorf("the server on %s does not run identity, which has the accounts: name the data directory of one "+
+				"that does with --data-dir", cfg.DataDir)
+		}
+		return err
 	}
 	return cmd
 }
@@ -55,7 +62,7 @@ func userAddCommand() *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 	}
 	admin := cmd.Flags().Bool("admin", false, "make it an administrator")
-	return withAdmin(cmd, func(ctx context.Context, cmd *cobra.Command, server identitypb.AdminClient, args []string) error {
+	return withAdmin(cmd, func(ctx context.Context, cmd *cobra.Command, server *app.Admin, args []string) error {
 		password, err := readPassword(ctx, cmd)
 		if err != nil {
 			return err
@@ -75,7 +82,7 @@ func userPasswdCommand() *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 	}
 	keep := cmd.Flags().Bool("keep-devices", false, "leave the account's devices signed in")
-	return withAdmin(cmd, func(ctx context.Context, cmd *cobra.Command, server identitypb.AdminClient, args []string) error {
+	return withAdmin(cmd, func(ctx context.Context, cmd *cobra.Command, server *app.Admin, args []string) error {
 		password, err := readPassword(ctx, cmd)
 		if err != nil {
 			return err
@@ -95,7 +102,7 @@ const pageSize = 500
 
 func userListCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List all accounts", Args: cobra.NoArgs}
-	return withAdmin(cmd, func(ctx context.Context, cmd *cobra.Command, server identitypb.AdminClient, _ []string) error {
+	return withAdmin(cmd, func(ctx context.Context, cmd *cobra.Command, server *app.Admin, _ []string) error {
 		table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 		_, _ = fmt.Fprintln(table, "USER\tCREATED\tDEVICES\tSTATUS")
 		for after := ""; ; {
@@ -137,7 +144,7 @@ func userDeactivateCommand() *cobra.Command {
 	}
 	erase := cmd.Flags().Bool("erase", false, "also hide what the user said from those who have not seen it yet")
 	yes := cmd.Flags().BoolP("yes", "y", false, "do not ask")
-	return withAdmin(cmd, func(ctx context.Context, cmd *cobra.Command, server identitypb.AdminClient, args []string) error {
+	return withAdmin(cmd, func(ctx context.Context, cmd *cobra.Command, server *app.Admin, args []string) error {
 		if !*yes {
 			if err := confirm(ctx, cmd, fmt.Sprintf("Deactivate %s for ever?", args[0])); err != nil {
 				return err

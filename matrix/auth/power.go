@@ -172,6 +172,9 @@ func (p *PowerLevels) Notification(key string) int64 {
 	return defaultModeration
 }
 
+// Notifications are the levels needed for kinds of notifications of which the room says that. They must not be changed.
+func (p *PowerLevels) Notifications() map[string]int64 { return p.notifications }
+
 // CanSend tells whether a user's level suffices for events of a type. Membership events go by
 // other rules.
 func (p *PowerLevels) CanSend(user matrix.UserID, eventType string, isState bool) bool {

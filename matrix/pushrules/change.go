@@ -154,7 +154,7 @@ func parseRule(kind Kind, ruleID string, body []byte) (Rule, error) {
 	if !rawjson.IsObject(body) {
 		return rule, badRule("it must be an object.")
 	}
-	if rule.Actions, err = ParseActions(rawjson.Get(body, "actions")); err != nil {
+	if rule.Actions, err = actionsIn(body); err != nil {
 		return rule, err
 	}
 	switch kind {

@@ -110,7 +110,7 @@ func TestPutRefuses(t *testing.T) {
 		"user id":             {pushrules.Sender, "bob", valid, matrix.CodeInvalidParam},
 		"no JSON":             {pushrules.Override, "a", `{`, matrix.CodeNotJSON},
 		"no object":           {pushrules.Override, "a", `[]`, matrix.CodeBadJSON},
-		"no actions":          {pushrules.Override, "a", `{}`, matrix.CodeBadJSON},
+		"no actions":          {pushrules.Override, "a", `{}`, matrix.CodeMissingParam},
 		"actions no list":     {pushrules.Override, "a", `{"actions":"notify"}`, matrix.CodeBadJSON},
 		"unknown action":      {pushrules.Override, "a", `{"actions":["dance"]}`, matrix.CodeInvalidParam},
 		"action no tweak":     {pushrules.Override, "a", `{"actions":[{"x":1}]}`, matrix.CodeBadJSON},
@@ -238,7 +238,7 @@ func TestParseBodies(t *testing.T) {
 	raw, err := json.Marshal(actions)
 	require.NoError(t, err)
 	require.JSONEq(t, `["notify",{"set_tweak":"sound","value":"x"}]`, string(raw))
-	for body, code := range map[string]matrix.ErrCode{`{`: matrix.CodeNotJSON, `{}`: matrix.CodeBadJSON, `[]`: matrix.CodeBadJSON, `{"actions":["x"]}`: matrix.CodeInvalidParam} {
+	for body, code := range map[string]matrix.ErrCode{`{`: matrix.CodeNotJSON, `{}`: matrix.CodeMissingParam, `[]`: matrix.CodeBadJSON, `{"actions":["x"]}`: matrix.CodeInvalidParam} {
 		_, err = pushrules.ParseActionsBody([]byte(body))
 		requireCode(t, err, code)
 	}
@@ -247,7 +247,7 @@ func TestParseBodies(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, enabled)
 	}
-	for body, code := range map[string]matrix.ErrCode{`x`: matrix.CodeNotJSON, `{}`: matrix.CodeBadJSON, `{"enabled":"true"}`: matrix.CodeBadJSON, `{"enabled":null}`: matrix.CodeBadJSON} {
+	for body, code := range map[string]matrix.ErrCode{`x`: matrix.CodeNotJSON, `{}`: matrix.CodeMissingParam, `{"Enabled":true}`: matrix.CodeMissingParam, `[]`: matrix.CodeBadJSON, `{"enabled":"true"}`: matrix.CodeBadJSON, `{"enabled":null}`: matrix.CodeBadJSON} {
 		_, err = pushrules.ParseEnabledBody([]byte(body))
 		requireCode(t, err, code)
 	}

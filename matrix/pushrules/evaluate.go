@@ -44,7 +44,9 @@ type ruleLists struct {
 // compiled is an enabled rule.
 type compiled struct {
 	conditions []condition
-	legacy     bool // only for events without m.mentions
+	legacy     bool  // only for events without m.mentions
+	invite     bool  // the predefined rule for invites of the user
+	fact       Facts // of a predefined rule that depends on no user, that its conditions hold
 	result     Result
 }
 
@@ -82,9 +84,11 @@ func compileAll(rules []Rule, conditions func(Rule) []condition) []compiled {
 	var list []compiled
 	for _, rule := range rules {
 		if rule.Enabled {
-			list = append(list, compiled{
-				conditions: conditions(rule), legacy: rule.Default && isLegacy(rule.RuleID), result: resultOf(rule),
-			})
+			c := compiled{conditions: conditions(rule), result: resultOf(rule)}
+			if rule.Default {
+				c.legacy, c.invite, c.fact = isLegacy(rule.RuleID), rule.RuleID == ruleInviteForMe, factOf(rule.RuleID)
+			}
+			list = append(list, c)
 		}
 	}
 	return list

@@ -142,23 +142,40 @@ func ParseActions(raw []byte) ([]Action, error) {
 	return actions, nil
 }
 
-// ParseActionsBody reads the body of PUT …/actions. Its errors are those of ParseActions, and
-// M_NOT_JSON.
+// ParseActionsBody reads the body of PUT …/actions. Its errors are those of ParseActions,
+// M_MISSING_PARAM and M_NOT_JSON.
 func ParseActionsBody(body []byte) ([]Action, error) {
 	body, err := canonicaljson.Normalize(body)
 	if err != nil {
 		return nil, err
 	}
-	return ParseActions(rawjson.Get(body, "actions"))
+	if !rawjson.IsObject(body) {
+		return nil, badRule("it must be an object.")
+	}
+	return actionsIn(body)
 }
 
-// ParseEnabledBody reads the body of PUT …/enabled; M_NOT_JSON, or M_BAD_JSON without a boolean.
+// actionsIn reads the actions of an object; M_MISSING_PARAM if there are none.
+func actionsIn(body []byte) ([]Action, error) {
+	actions := rawjson.Get(body, "actions")
+	if actions == nil {
+		return nil, matrix.NewError(matrix.CodeMissingParam, "The push rule is invalid: actions is missing.")
+	}
+	return ParseActions(actions)
+}
+
+// ParseEnabledBody reads the body of PUT …/enabled; M_NOT_JSON, M_MISSING_PARAM, or M_BAD_JSON without a boolean.
 func ParseEnabledBody(body []byte) (bool, error) {
 	body, err := canonicaljson.Normalize(body)
 	if err != nil {
 		return false, err
 	}
+	if !rawjson.IsObject(body) {
+		return false, badRule("it must be an object.")
+	}
 	switch string(rawjson.Get(body, "enabled")) {
+	case "":
+		return false, matrix.NewError(matrix.CodeMissingParam, "The push rule is invalid: enabled is missing.")
 	case "true":
 		return true, nil
 	case "false":

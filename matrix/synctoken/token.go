@@ -2,6 +2,8 @@ package synctoken
 
 import (
 	"cmp"
+	"hash/fnv"
+	"math/bits"
 	"slices"
 )
 
@@ -75,6 +77,17 @@ func (t Token) Clone() Token {
 		t.Point = &p
 	}
 	return t
+}
+
+// KeysEpoch is the epoch of the two logs of keys together, of the users and of device lists: another one if either is.
+func KeysEpoch(users, deviceLists uint64) uint64 { return users ^ bits.RotateLeft64(deviceLists, 32) }
+
+// OfDevice is what stands for an epoch of the logs of keys in the tokens of one device. A token that comes back tells that the device
+// has got the messages to it: another device's must not.
+func OfDevice(keysEpoch uint64, deviceID string) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(deviceID)) // never fails
+	return keysEpoch ^ h.Sum64()
 }
 
 // At returns a token for a place in one room: its shard's position, where the token has one, and

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 var errClosed = errors.New("log is closed")
@@ -19,7 +20,9 @@ func (l *Log) Append(ctx context.Context, a Append) (Result, error) {
 		return Result{}, err
 	}
 	if _, err := l.queueOf(p.Stream.Shard).add(ctx, p); err != nil {
-		return Result{}, fmt.Errorf("append: %w: %w", ErrUnavailable, err)
+		p.err = fmt.Errorf("append: %w: %w", ErrUnavailable, err)
+		p.end()
+		return Result{}, p.err
 	}
 	return p.wait(ctx)
 }
@@ -80,7 +83,8 @@ func (l *Log) prepare(ctx context.Context, a Append) (*pending, error) {
 		}
 		a.Stream.Name = name
 	}
-	p := &pending{Append: a, npos: int64(len(a.Entries)), done: make(chan struct{})}
+	p := &pending{Append: a, npos: int64(len(a.Entries)), done: make(chan struct{}), began: time.Now()}
+	p.begin(ctx, l.schema.Name)
 	for i := range a.Entries {
 		e := &a.Entries[i]
 		if e.Key == "" {
@@ -105,8 +109,12 @@ func (l *Log) check(a *Append) error {
 		return errors.New("an append needs an entry")
 	}
 	for i := range a.Entries {
-		if e := &a.Entries[i]; e.Key == "" && e.Ref == "" {
+		e := &a.Entries[i]
+		if e.Key == "" && e.Ref == "" {
 			return fmt.Errorf("entry %d has neither key nor ref", i)
+		}
+		if e.Rank < 0 || e.Rank > 0 && e.Key == "" {
+			return fmt.Errorf("entry %d has rank %d", i, e.Rank)
 		}
 	}
 	for _, r := range a.Rows {

@@ -2,6 +2,7 @@ package eventlog_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -156,6 +157,68 @@ func TestLatestWins(t *testing.T) {
 			keys = append(keys, r.Name+" "+r.Key)
 		}
 		require.Equal(t, []string{"!a:x q", "!a:x r/alice", "!b:x k"}, keys)
+	})
+}
+
+func TestGreatestRankWins(t *testing.T) {
+	onBoth(t, func(t *testing.T, l *eventlog.Log) {
+		s := stream(t, l, "!a:x")
+		mark := func(key string, rank int64, body string) eventlog.Entry {
+			return eventlog.Entry{Kind: 2, Key: key, Rank: rank, Body: []byte(body)}
+		}
+		add := func(entries ...eventlog.Entry) {
+			t.Helper()
+			_, err := l.Append(t.Context(), eventlog.Append{Stream: s, Expect: eventlog.AnySeq, Entries: entries})
+			require.NoError(t, err)
+		}
+		stored := func() (bodies []string) {
+			t.Helper()
+			latest, err := l.Latest(t.Context(), s.ID, "")
+			require.NoError(t, err)
+			for _, r := range latest {
+				bodies = append(bodies, r.Key+string(r.Body))
+			}
+			return bodies
+		}
+		add(mark("a", 5, "5"), mark("b", 0, "first"))
+		add(mark("a", 3, "3"), eventlog.Entry{Kind: 1, Ref: "$1"}, mark("b", 0, "second"))
+		require.Equal(t, []string{"a5", "bsecond"}, stored())
+		add(mark("a", 5, "5 again"))
+		require.Equal(t, []string{"a5 again", "bsecond"}, stored(), "of equal ranks the latest wins")
+		add(mark("a", 9, "9"), mark("a", 7, "7"), mark("c", 1, "1"))
+		require.Equal(t, []string{"a9", "bsecond", "c1"}, stored(), "also within an append")
+		// Several appends at once, whether in a batch or in several.
+		results, errs := l.AppendAll(t.Context(), []eventlog.Append{
+			{Stream: s, Expect: eventlog.AnySeq, Entries: []eventlog.Entry{mark("a", 20, "20"), mark("c", 3, "3")}},
+			{Stream: s, Expect: eventlog.AnySeq, Entries: []eventlog.Entry{mark("a", 12, "12"), mark("c", 4, "4")}},
+		})
+		require.NoError(t, errors.Join(errs...))
+		require.Len(t, results[1].Positions, 2, "what is outranked has a position, which is empty")
+		require.Equal(t, []string{"a20", "bsecond", "c4"}, stored())
+
+		// What is read from memory and from the database ends with the same.
+		newest := map[string]string{}
+		for after := int64(0); ; {
+			records, through, err := l.Read(t.Context(), s.Shard, after, 100)
+			require.NoError(t, err)
+			for _, r := range records {
+				if r.Key == "a" {
+					require.NotContains(t, []string{"3", "7", "12"}, string(r.Body), "nobody hears of what was outranked")
+				}
+				newest[r.Key] = string(r.Body)
+			}
+			if through == after {
+				break
+			}
+			after = through
+		}
+		require.Equal(t, map[string]string{"a": "20", "b": "second", "c": "4", "": ""}, newest)
+		require.Equal(t, []string{"4/1 $1", "5/0 b", "10/0 a", "13/0 c"}, content(t, l, s.Shard))
+
+		for _, e := range []eventlog.Entry{mark("", 1, "x"), {Kind: 1, Ref: "$2", Rank: 1}, mark("a", -1, "x")} {
+			_, err := l.Append(t.Context(), eventlog.Append{Stream: s, Expect: eventlog.AnySeq, Entries: []eventlog.Entry{e}})
+			require.Error(t, err)
+		}
 	})
 }
 

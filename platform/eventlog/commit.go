@@ -37,19 +37,29 @@ func (l *Log) commitAll(ctx context.Context, q *queue) {
 func (l *Log) commit(ctx context.Context, batch []*pending) {
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.CommitTimeout)
 	defer cancel()
+	began := time.Now()
+	ctx, span := traceBatch(ctx, batch, l.schema.Name)
 	l.attempt(ctx, batch)
 	l.publish(batch)
+	l.metrics.committed(batch, began)
+	if span != nil {
+		span.End()
+	}
+	for _, p := range batch {
+		l.metrics.appendSeconds.Observe(time.Since(p.began).Seconds())
+	}
 	answer(batch)
 }
 
 func answer(batch []*pending) {
 	for _, p := range batch {
+		p.end()
 		close(p.done)
 	}
 }
 
-// attempt writes appends together; when something in them is refused, one after the other, so that one does not hold
-// up the others. It sets the result or the error of each.
+// attempt writes appends together; when something in them is refused, each half of them after the other, so that one does
+// not hold up the others. It sets the result or the error of each.
 func (l *Log) attempt(ctx context.Context, batch []*pending) {
 	left := batch
 	for try := 0; ; try++ {
@@ -61,12 +71,12 @@ func (l *Log) attempt(ctx context.Context, batch []*pending) {
 			return
 		}
 		if sqldb.IsConnectionLost(err) {
+			l.metrics.lost.Inc()
 			left = l.recover(ctx, left, err)
 		} else if unsent(left); isRefusal(err) {
-			if len(left) > 1 {
-				for _, p := range left {
-					l.attempt(ctx, []*pending{p})
-				}
+			if half := len(left) / 2; half > 0 {
+				l.attempt(ctx, left[:half])
+				l.attempt(ctx, left[half:])
 				return
 			}
 			if !sqldb.IsRetryable(err) {

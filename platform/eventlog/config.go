@@ -6,7 +6,16 @@ import (
 	"regexp"
 	"slices"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
+
+// DefaultCommitters is how many committers a log has on PostgreSQL.
+const DefaultCommitters = 3
+
+// DefaultConns is how many connections to PostgreSQL a log with so many committers has at most, besides those of its
+// database: one a committer, and one more to settle what was lost.
+const DefaultConns = DefaultCommitters + 1
 
 // Config is how a log works. The zero value works.
 type Config struct {
@@ -24,6 +33,8 @@ type Config struct {
 	CommitTimeout time.Duration
 	// OnCommit, where set, is told each shard's new head after a commit and before Append answers. It must not block.
 	OnCommit func(shard int, head int64)
+	// Metrics registers the metrics; nil for none.
+	Metrics prometheus.Registerer
 }
 
 func (c Config) withDefaults() Config {
@@ -32,7 +43,7 @@ func (c Config) withDefaults() Config {
 			*v = def
 		}
 	}
-	set(&c.Committers, 3)
+	set(&c.Committers, DefaultCommitters)
 	set(&c.MaxBatch, 256)
 	set(&c.MaxBatchBytes, 4<<20)
 	set(&c.MaxQueue, 16384)

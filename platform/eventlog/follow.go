@@ -7,7 +7,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/zeromicro/go-zero/core/logx"
+
+	"hongyan/platform/obs"
 )
 
 // ErrEpochChanged says that what a follower knows is not of this log any more: the log was restored from a
@@ -37,6 +40,8 @@ type FollowConfig struct {
 	Page, Parallel int
 	// Name says in the log's messages who follows what.
 	Name string
+	// Metrics registers the metrics; nil for none.
+	Metrics prometheus.Registerer
 }
 
 func (c FollowConfig) withDefaults() FollowConfig {
@@ -77,6 +82,8 @@ type Follower struct {
 	due []int
 	// more is signalled when something is due.
 	more chan struct{}
+
+	metrics *followMetrics
 }
 
 // follow is how far a shard is. The head is what was claimed: a wake-up may be mistaken.
@@ -88,7 +95,14 @@ type follow struct {
 
 // NewFollower makes a follower; Run starts it.
 func NewFollower(source Source, cfg FollowConfig, apply Apply) *Follower {
-	return &Follower{source: source, cfg: cfg.withDefaults(), apply: apply, more: make(chan struct{}, 1)}
+	metrics := labelled(cfg.Metrics, "follower", cfg.Name)
+	f := &Follower{
+		source: source, cfg: cfg.withDefaults(), apply: apply, more: make(chan struct{}, 1), metrics: newFollowMetrics(metrics),
+	}
+	obs.RegisterLatest(metrics, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "hongyan_eventlog_follower_lag", Help: "Positions of a followed log that the follower knows of and has not taken in.",
+	}, f.lag))
+	return f
 }
 
 // Follow is NewFollower and Run, for who needs no wake-ups.
@@ -198,18 +212,7 @@ func covers(h Heads, positions []int64) error {
 
 // watch asks for the heads again and again.
 func (f *Follower) watch(ctx context.Context) error {
-	for {
-		wait := f.cfg.Poll
-		if f.cfg.BusDown() {
-			wait = f.cfg.PollBusDown
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		case <-timer.C:
-		}
+	for f.rest(ctx) {
 		read := f.positions()
 		h, err := f.heads(ctx)
 		if err != nil {
@@ -221,6 +224,25 @@ func (f *Follower) watch(ctx context.Context) error {
 		}
 		if err := f.look(h); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// rest waits until the heads are to be asked for again, and returns false when ctx ends. The bus is looked at more often
+// than that: what is appended just when it goes is not announced.
+func (f *Follower) rest(ctx context.Context) bool {
+	step := min(f.cfg.Poll, f.cfg.PollBusDown)
+	tick := time.NewTicker(step)
+	defer tick.Stop()
+	for waited := time.Duration(0); ; {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+		if waited += step; waited >= f.cfg.Poll || f.cfg.BusDown() {
+			return true
 		}
 	}
 }
@@ -321,6 +343,7 @@ func (f *Follower) page(ctx context.Context, shard int) error {
 	if err := f.apply(ctx, shard, records, through); err != nil {
 		return fmt.Errorf("apply shard %d through %d: %w", shard, through, err)
 	}
+	f.metrics.records.Add(float64(len(records)))
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.shards[shard].cursor = through
@@ -360,6 +383,7 @@ func (f *Follower) finish(shard int) {
 
 func (f *Follower) report(ctx context.Context, err error) {
 	if ctx.Err() == nil {
+		f.metrics.failures.Inc()
 		logx.WithContext(ctx).Errorf("follow %s: %v", f.cfg.Name, err)
 	}
 }

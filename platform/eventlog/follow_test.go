@@ -81,10 +81,12 @@ const patience = 30 * time.Second
 func TestFollowerSeesEverythingOnceAndInOrder(t *testing.T) {
 	onBoth(t, func(t *testing.T, l *eventlog.Log) {
 		appendTo(t, l, 5, 10, "before")
+		var looks atomic.Int64
 		for name, cfg := range map[string]eventlog.FollowConfig{
-			"woken":  {Poll: time.Hour, Page: 3},
-			"polls":  {Poll: 5 * time.Millisecond, Page: 3},
-			"no bus": {Poll: time.Hour, PollBusDown: 5 * time.Millisecond, BusDown: func() bool { return true }},
+			"bus goes": {Poll: time.Hour, PollBusDown: 5 * time.Millisecond, BusDown: func() bool { return looks.Add(1) > 3 }},
+			"woken":    {Poll: time.Hour, Page: 3},
+			"polls":    {Poll: 5 * time.Millisecond, Page: 3},
+			"no bus":   {Poll: time.Hour, PollBusDown: 5 * time.Millisecond, BusDown: func() bool { return true }},
 		} {
 			t.Run(name, func(t *testing.T) {
 				s := newSeen()

@@ -32,6 +32,8 @@ type Log struct {
 	tail   *tail
 	names  *names
 	seqs   seqReader
+
+	metrics *logMetrics
 }
 
 // Open makes the log's tables where they are missing and reads its epoch and number of shards. Appends are
@@ -47,7 +49,10 @@ func Open(ctx context.Context, db *sqldb.DB, schema Schema, cfg Config) (*Log, e
 	if db.Dialect() == sqldb.SQLite {
 		cfg.Committers = 1
 	}
-	l := &Log{db: db, schema: schema, cfg: cfg, sql: newStatements(schema), names: newNames()}
+	metrics := labelled(cfg.Metrics, "log", schema.Name)
+	l := &Log{
+		db: db, schema: schema, cfg: cfg, sql: newStatements(schema), names: newNames(), metrics: newLogMetrics(metrics),
+	}
 	if err := l.create(ctx); err != nil {
 		return nil, fmt.Errorf("open log %s: %w", schema.Name, err)
 	}
@@ -61,6 +66,7 @@ func Open(ctx context.Context, db *sqldb.DB, schema Schema, cfg Config) (*Log, e
 	for range cfg.Committers {
 		l.queues = append(l.queues, newQueue(cfg, db.Dialect() == sqldb.Postgres))
 	}
+	l.registerState(metrics)
 	return l, nil
 }
 
@@ -125,6 +131,7 @@ func (l *Log) Run(ctx context.Context) error {
 	for _, q := range l.queues {
 		wg.Go(func() { l.commitAll(working, q) })
 	}
+	wg.Go(func() { l.expireAll(ctx) })
 	<-ctx.Done()
 	for _, q := range l.queues {
 		q.close()

@@ -130,3 +130,28 @@ func openAgain(t *testing.T, l *eventlog.Log) *eventlog.Log {
 	require.NoError(t, err)
 	return again
 }
+
+func TestStreamsOfNames(t *testing.T) {
+	onBoth(t, func(t *testing.T, l *eventlog.Log) {
+		known, err := l.Stream(t.Context(), "!b:x")
+		require.NoError(t, err)
+		for range 2 {
+			all, err := l.Streams(t.Context(), []string{"!c:x", "!b:x", "!a:x", "!b:x"})
+			require.NoError(t, err)
+			require.Len(t, all, 4)
+			require.Equal(t, known, all[1])
+			require.Equal(t, known, all[3])
+			for i, name := range []string{"!c:x", "!b:x", "!a:x"} {
+				s, ok, err := l.Lookup(t.Context(), name)
+				require.NoError(t, err)
+				require.True(t, ok)
+				require.Equal(t, s, all[i])
+			}
+		}
+		none, err := l.Streams(t.Context(), nil)
+		require.NoError(t, err)
+		require.Empty(t, none)
+		_, err = l.Streams(t.Context(), []string{""})
+		require.Error(t, err)
+	})
+}

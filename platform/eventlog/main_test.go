@@ -5,7 +5,8 @@ import (
 	"testing"
 
 	"github.com/zeromicro/go-zero/core/logx"
-	"go.uber.org/goleak"
+
+	"hongyan/platform/obs/obstest"
 )
 
 // TestMain runs the tests, or is one of the processes that they start to be killed.
@@ -14,5 +15,5 @@ func TestMain(m *testing.M) {
 	if url := os.Getenv(childURL); url != "" {
 		os.Exit(child(url))
 	}
-	goleak.VerifyTestMain(m)
+	obstest.Main(m)
 }

@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 
+	"hongyan/platform/obs"
 	"hongyan/platform/sqldb"
 )
 
@@ -22,8 +26,8 @@ type postgresStore struct {
 	log *Log
 	// pool has the committers' own connections.
 	pool *pgxpool.Pool
-	// batch writes a batch, strict one append or nothing.
-	batch, strict string
+	// batch writes a batch, strict all of it or nothing; lock locks its shards.
+	batch, strict, lock string
 }
 
 func newPostgresStore(ctx context.Context, l *Log) (*postgresStore, error) {
@@ -40,6 +44,7 @@ func newPostgresStore(ctx context.Context, l *Log) (*postgresStore, error) {
 	}
 	return &postgresStore{
 		log: l, pool: pool, batch: batchSQL(l.schema, false), strict: batchSQL(l.schema, true),
+		lock: strings.ReplaceAll(lockSQL, "{log}", l.schema.Name),
 	}, nil
 }
 
@@ -99,11 +104,13 @@ func (s *postgresStore) write(ctx context.Context, batch []*pending) error {
 	if err != nil {
 		return err
 	}
+	ctx, span := obs.Span(ctx, "append batch", trace.SpanKindClient, attribute.String("db.system.name", "postgresql"))
 	if len(batch[0].Statements) > 0 {
-		err = s.pipeline(ctx, conn, batch[0], args)
+		err = s.pipeline(ctx, conn, batch, args)
 	} else {
 		err = s.single(ctx, conn, batch, args)
 	}
+	obs.EndSpan(span, err)
 	if sqldb.IsConnectionLost(err) {
 		return &lostError{peer, err}
 	}
@@ -122,12 +129,20 @@ func (s *postgresStore) single(ctx context.Context, conn *pgxpool.Conn, batch []
 	return outcomes(rows, batch)
 }
 
-// pipeline writes an append with its statements: all are sent at once, and are one transaction because only the last
-// is followed by a Sync.
-func (s *postgresStore) pipeline(ctx context.Context, conn *pgxpool.Conn, p *pending, args []any) (err error) {
+// pipeline writes appends with their statements, all or nothing: everything is sent at once, and is one transaction because only
+// the last is followed by a Sync. The shards are locked first, as in every batch: what two instances do to one stream,
+// its rows in other tables included, comes one after the other and does not deadlock.
+func (s *postgresStore) pipeline(ctx context.Context, conn *pgxpool.Conn, batch []*pending, args []any) (err error) {
 	var b pgx.Batch
-	for _, st := range p.Statements {
-		b.Queue(statementSQL(s.log.db.SQL(st.SQL), st.Want), st.Args...)
+	shards := make([]int64, len(batch))
+	for i, p := range batch {
+		shards[i] = int64(p.Stream.Shard)
+	}
+	b.Queue(s.lock, shards)
+	for _, p := range batch {
+		for _, st := range p.Statements {
+			b.Queue(statementSQL(s.log.db.SQL(st.SQL), st.Want), st.Args...)
+		}
 	}
 	b.Queue(s.strict, args...)
 	results := conn.SendBatch(ctx, &b)
@@ -140,7 +155,7 @@ func (s *postgresStore) pipeline(ctx context.Context, conn *pgxpool.Conn, p *pen
 			err = ErrConflict
 		}
 	}()
-	for range p.Statements {
+	for range b.Len() - 1 {
 		if _, err := results.Exec(); err != nil {
 			return err
 		}
@@ -149,12 +164,13 @@ func (s *postgresStore) pipeline(ctx context.Context, conn *pgxpool.Conn, p *pen
 	if err != nil {
 		return err
 	}
-	return outcomes(rows, []*pending{p})
+	return outcomes(rows, batch)
 }
 
 // outcome is what became of one append of a batch.
 type outcome struct {
 	seq, position *int64
+	outranked     []int64 // counted from 1
 	scope, id     *string
 	response      []byte
 }
@@ -166,7 +182,7 @@ func outcomes(rows pgx.Rows, batch []*pending) error {
 	for rows.Next() {
 		var a, one int64
 		var o outcome
-		if err := rows.Scan(&a, &o.seq, &o.position, &o.scope, &o.id, &o.response, &one); err != nil {
+		if err := rows.Scan(&a, &o.seq, &o.position, &o.outranked, &o.scope, &o.id, &o.response, &one); err != nil {
 			return err
 		}
 		got[a] = o
@@ -179,6 +195,10 @@ func outcomes(rows pgx.Rows, batch []*pending) error {
 		switch o := got[i]; {
 		case o.seq != nil:
 			p.place(*o.seq, *o.position)
+			p.outranked = nil
+			for _, nth := range o.outranked {
+				p.outranked = put(p.outranked, int(nth)-1)
+			}
 		case o.id != nil:
 			p.err = &DuplicateTxnError{Scope: *o.scope, ID: *o.id, Response: o.response}
 		default:

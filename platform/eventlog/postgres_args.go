@@ -12,10 +12,10 @@ func (s *postgresStore) args(batch []*pending) ([]any, error) {
 		entries  [4][]int64 // a, nth, nthseq, kind
 		refs     []string
 		bodies   [][]byte
-		latest   [3][]int64 // a, nth, kind
+		latest   [4][]int64 // a, nth, kind, rank
 		keys     []string
 		contents [][]byte
-		txns     []int64
+		txns     [2][]int64  // a, expires
 		texts    [2][]string // scope, id
 		answers  [][]byte
 	)
@@ -29,11 +29,11 @@ func (s *postgresStore) args(batch []*pending) ([]any, error) {
 				refs, bodies = append(refs, e.Ref), append(bodies, notNil(e.Body))
 				return
 			}
-			extend(latest[:], a, nth, int64(e.Kind))
+			extend(latest[:], a, nth, int64(e.Kind), e.Rank)
 			keys, contents = append(keys, e.Key), append(contents, notNil(e.Body))
 		})
 		for _, t := range p.Txns {
-			txns = append(txns, a)
+			extend(txns[:], a, t.ExpiresMs())
 			texts[0], texts[1] = append(texts[0], t.Scope), append(texts[1], t.ID)
 			answers = append(answers, notNil(t.Response))
 		}
@@ -42,7 +42,8 @@ func (s *postgresStore) args(batch []*pending) ([]any, error) {
 		appends[0], appends[1], appends[2], appends[3], appends[4], appends[5],
 		entries[0], entries[1], entries[2], entries[3], refs, bodies,
 		latest[0], latest[1], keys, latest[2], contents,
-		txns, texts[0], texts[1], answers,
+		txns[0], texts[0], texts[1], answers,
+		latest[3], txns[1],
 	}
 	tables, err := s.tableArgs(batch)
 	return append(args, tables...), err

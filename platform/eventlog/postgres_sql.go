@@ -9,7 +9,7 @@ import (
 var columnTypes = map[ColumnType]string{Int: "bigint", Text: "text", Bytes: "bytea", Bool: "boolean"}
 
 // fixedArgs is how many arrays a batch has before those of the side tables.
-const fixedArgs = 21
+const fixedArgs = 23
 
 // batchSQL is the statement that writes a batch in one round trip. It takes the rows of the appends, of their entries,
 // latest-wins entries, transaction ids and side tables as arrays; what belongs to an append bears its number, a.
@@ -22,8 +22,10 @@ const fixedArgs = 21
 //   - won: the streams whose sequence is the expected one now. READ COMMITTED reads the newest version of a row
 //     that it updates.
 //   - heads and placed: each winner's sequence number and last position.
+//   - put_latest and outranked: an entry of less rank than what is stored now, or stands beside it in the batch, is left
+//     out, and its writer is told. Like won, the update sees the newest version of a row.
 //
-// With strict, an append that did not win is division by zero, so that what else is in its transaction goes too.
+// With strict, an append that did not win is division by zero, so that what else is in the transaction goes too.
 func batchSQL(s Schema, strict bool) string {
 	var b strings.Builder
 	b.WriteString(batchHead)
@@ -33,13 +35,17 @@ func batchSQL(s Schema, strict bool) string {
 		next += len(t.Columns) + 1
 	}
 	if strict {
-		b.WriteString("\nSELECT a.a, p.seq, p.position, NULL::text, NULL::text, NULL::bytea, 1 / (p.position IS NOT NULL)::int")
+		b.WriteString("\nSELECT a.a, p.seq, p.position, o.nths, NULL::text, NULL::text, NULL::bytea, 1 / (p.position IS NOT NULL)::int")
 	} else {
-		b.WriteString("\nSELECT a.a, p.seq, p.position, u.scope, u.id, u.response, 1")
+		b.WriteString("\nSELECT a.a, p.seq, p.position, o.nths, u.scope, u.id, u.response, 1")
 	}
-	b.WriteString(" FROM appends a LEFT JOIN placed p ON p.a = a.a LEFT JOIN used u ON u.a = a.a")
+	b.WriteString(` FROM appends a
+	LEFT JOIN placed p ON p.a = a.a LEFT JOIN outranked o ON o.a = a.a LEFT JOIN used u ON u.a = a.a`)
 	return strings.ReplaceAll(b.String(), "{log}", s.Name)
 }
+
+// lockSQL locks shards, in ascending order.
+const lockSQL = `SELECT FROM {log}_shard WHERE shard = ANY($1::bigint[]) ORDER BY shard FOR UPDATE`
 
 const batchHead = `WITH appends AS MATERIALIZED (
 	SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
@@ -79,17 +85,26 @@ put_entry AS (
 		AS e(a, nth, nthseq, kind, ref, body)
 	JOIN placed p ON p.a = e.a),
 put_latest AS (
-	INSERT INTO {log}_latest AS l (stream, key, kind, body, shard, position)
-	SELECT DISTINCT ON (p.stream, e.key) p.stream, e.key, e.kind, e.body, p.shard, p.position - p.npos + e.nth
-	FROM unnest($13::bigint[], $14::bigint[], $15::text[], $16::bigint[], $17::bytea[]) AS e(a, nth, key, kind, body)
+	INSERT INTO {log}_latest AS l (stream, key, kind, body, shard, position, rank)
+	SELECT DISTINCT ON (p.stream, e.key) p.stream, e.key, e.kind, e.body, p.shard, p.position - p.npos + e.nth, e.rank
+	FROM unnest($13::bigint[], $14::bigint[], $15::text[], $16::bigint[], $17::bytea[], $22::bigint[])
+		AS e(a, nth, key, kind, body, rank)
 	JOIN placed p ON p.a = e.a
-	ORDER BY p.stream, e.key, e.a DESC, e.nth DESC
+	ORDER BY p.stream, e.key, e.rank DESC, e.a DESC, e.nth DESC
 	ON CONFLICT (stream, key) DO UPDATE SET kind = excluded.kind, body = excluded.body,
-		shard = excluded.shard, position = excluded.position),
+		shard = excluded.shard, position = excluded.position, rank = excluded.rank
+	WHERE l.rank <= excluded.rank
+	RETURNING l.shard, l.position),
+outranked AS (
+	SELECT e.a, array_agg(e.nth) AS nths
+	FROM unnest($13::bigint[], $14::bigint[], $22::bigint[]) AS e(a, nth, rank)
+	JOIN placed p ON p.a = e.a
+	WHERE e.rank > 0 AND (p.shard, p.position - p.npos + e.nth) NOT IN (SELECT shard, position FROM put_latest)
+	GROUP BY e.a),
 put_txn AS (
-	INSERT INTO {log}_txn (scope, id, response)
-	SELECT t.scope, t.id, t.response
-	FROM unnest($18::bigint[], $19::text[], $20::text[], $21::bytea[]) AS t(a, scope, id, response)
+	INSERT INTO {log}_txn (scope, id, response, expires)
+	SELECT t.scope, t.id, t.response, t.expires
+	FROM unnest($18::bigint[], $19::text[], $20::text[], $21::bytea[], $23::bigint[]) AS t(a, scope, id, response, expires)
 	JOIN placed p ON p.a = t.a)`
 
 // tableInsert is the part of the batch for a side table, whose arrays begin with argument first.

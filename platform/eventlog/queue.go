@@ -4,6 +4,9 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // What is known of an append that was not answered.
@@ -21,9 +24,13 @@ type pending struct {
 	size       int
 	state      atomic.Int32
 	done       chan struct{}
+	began      time.Time
+	span       trace.Span // nil where the caller is not traced
 	// The committer's, until done is closed.
 	result Result
 	err    error
+	// outranked tells of the entries with a rank that were not stored; nil where all were.
+	outranked map[int]struct{}
 }
 
 // abandon takes the append back. It fails when the append may have been written.
@@ -142,6 +149,7 @@ func (q *queue) pick() []*pending {
 		}
 		switch {
 		case p.state.Load() == stateAbandoned:
+			p.end()
 			close(p.done)
 			q.leave(1)
 		case b.add(p):
@@ -178,9 +186,12 @@ func (b *batcher) add(p *pending) bool {
 	}
 	b.batch = append(b.batch, p)
 	b.size += p.size
-	b.full = len(b.batch) >= b.q.cfg.MaxBatch || b.size >= b.q.cfg.MaxBatchBytes || b.q.exclusive && len(p.Statements) > 0
+	b.full = len(b.batch) >= b.q.cfg.MaxBatch || b.size >= b.q.cfg.MaxBatchBytes
 	if !b.q.exclusive {
 		return true
+	}
+	if len(p.Statements) > 0 {
+		b.full = b.full || p.Expect != AnySeq || len(b.batch) >= maxGuarded
 	}
 	if !mergeable(p) {
 		b.hold(p.Stream.ID)
@@ -201,8 +212,8 @@ func (b *batcher) fits(p *pending) bool {
 	if has(b.held, id) || has(b.streams, id) && !mergeable(p) {
 		return false
 	}
-	if len(p.Statements) > 0 && len(b.batch) > 0 {
-		return false // it is a transaction of its own
+	if len(b.batch) > 0 && !together(b.batch[0], p) {
+		return false
 	}
 	for _, t := range p.Txns {
 		if has(b.txns, [2]string{t.Scope, t.ID}) {
@@ -210,6 +221,19 @@ func (b *batcher) fits(p *pending) bool {
 		}
 	}
 	return true
+}
+
+// maxGuarded is how many appends with statements are written together: meanwhile nobody else writes to their shards.
+const maxGuarded = 64
+
+// together reports whether two appends may be written together. Appends with statements are all written or none: they keep
+// to themselves, and those of them that expect a sequence, which is often another one, to nobody.
+func together(a, b *pending) bool {
+	guarded := len(a.Statements) > 0
+	if guarded != (len(b.Statements) > 0) {
+		return false
+	}
+	return !guarded || a.Expect == AnySeq && b.Expect == AnySeq
 }
 
 func (b *batcher) hold(stream int64) { b.held = put(b.held, stream) }

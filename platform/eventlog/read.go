@@ -3,12 +3,9 @@ package eventlog
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"unicode/utf8"
-
-	"hongyan/platform/sqldb"
 )
 
 // Read returns a shard's records after a position, at most limit of them and in order, and the position through which
@@ -19,8 +16,10 @@ func (l *Log) Read(ctx context.Context, shard int, after int64, limit int) ([]Re
 		return nil, 0, fmt.Errorf("read %d records of shard %d: out of range", limit, shard)
 	}
 	if records, through, ok := l.tail.read(shard, after, limit); ok {
+		l.metrics.tailHits.Inc()
 		return records, through, nil
 	}
+	l.metrics.tailMisses.Inc()
 	records, err := l.records(ctx, l.sql.read, shard, after, limit)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read shard %d after %d: %w", shard, after, err)
@@ -53,7 +52,7 @@ func cutHead(rows []Record) (records []Record, head int64, ok bool) {
 
 // Latest returns the latest-wins records of a stream whose keys begin with a prefix, in the order of their keys.
 func (l *Log) Latest(ctx context.Context, stream int64, keyPrefix string) ([]Record, error) {
-	records, err := l.records(ctx, l.sql.latest, stream, keyPrefix, afterPrefix(keyPrefix))
+	records, err := l.records(ctx, l.sql.latest, stream, keyPrefix, AfterPrefix(keyPrefix))
 	if err != nil {
 		return nil, fmt.Errorf("latest records of stream %d: %w", stream, err)
 	}
@@ -77,19 +76,6 @@ func (l *Log) LatestAfter(ctx context.Context, streams map[int64]int64) ([]Recor
 	return records, nil
 }
 
-// Txn returns what a transaction id was answered, if it was used.
-func (l *Log) Txn(ctx context.Context, scope, id string) ([]byte, bool, error) {
-	response := []byte{}
-	err := l.db.QueryRow(ctx, l.sql.txn, scope, id).Scan(&response)
-	if errors.Is(err, sqldb.ErrNoRows) {
-		return nil, false, nil
-	}
-	if err != nil {
-		return nil, false, fmt.Errorf("look up transaction: %w", err)
-	}
-	return response, true, nil
-}
-
 // records runs a query for records.
 func (l *Log) records(ctx context.Context, sql string, args ...any) ([]Record, error) {
 	rows, err := l.db.Query(ctx, sql, args...)
@@ -111,8 +97,8 @@ func (l *Log) records(ctx context.Context, sql string, args ...any) ([]Record, e
 	return records, rows.Err()
 }
 
-// afterPrefix returns the least string greater than all that begin with the prefix; "" when there is none.
-func afterPrefix(prefix string) string {
+// AfterPrefix returns the least string greater than all that begin with the prefix; "" when there is none.
+func AfterPrefix(prefix string) string {
 	for prefix != "" {
 		last, size := utf8.DecodeLastRuneInString(prefix)
 		prefix = prefix[:len(prefix)-size]

@@ -139,7 +139,7 @@ func (s *sqliteStore) one(ctx context.Context, tx sqldb.Tx, i int, p *pending) (
 // claim takes the append's transaction ids and sequence numbers, or nothing.
 func (s *sqliteStore) claim(ctx context.Context, tx sqldb.Tx, i int, p *pending) (refused, err error) {
 	for n, t := range p.Txns {
-		inserted, err := tx.Exec(ctx, s.log.sql.insertTxn, t.Scope, t.ID, t.Response)
+		inserted, err := tx.Exec(ctx, s.log.sql.insertTxn, t.Scope, t.ID, notNil(t.Response), t.ExpiresMs())
 		if err != nil {
 			return nil, err
 		}
@@ -194,7 +194,8 @@ func (s *sqliteStore) entries(ctx context.Context, tx sqldb.Tx, i int, p *pendin
 	if err != nil {
 		return err
 	}
-	p.sequences(s.seqs[i], func(_ int, e *Entry, seq int64) {
+	p.outranked = nil
+	p.sequences(s.seqs[i], func(nth int, e *Entry, seq int64) {
 		if err != nil {
 			return
 		}
@@ -204,7 +205,11 @@ func (s *sqliteStore) entries(ctx context.Context, tx sqldb.Tx, i int, p *pendin
 			body = []byte{}
 		}
 		if e.Key != "" {
-			_, err = tx.Exec(ctx, s.log.sql.insertLatest, p.Stream.ID, e.Key, int64(e.Kind), body, shard, head)
+			var n int64
+			n, err = tx.Exec(ctx, s.log.sql.insertLatest, p.Stream.ID, e.Key, int64(e.Kind), body, shard, head, e.Rank)
+			if n == 0 {
+				p.outranked = put(p.outranked, nth)
+			}
 		} else {
 			_, err = tx.Exec(ctx, s.log.sql.insertEntry, shard, head, p.Stream.ID, seq, int64(e.Kind), e.Ref, body)
 		}

@@ -9,13 +9,15 @@ import (
 type statements struct {
 	insertMeta, insertShards, updateEpoch string
 
-	heads, stream, streamByID, insertStream, seq, seqs string
-	seqAt, positionAt                                  string
-	read, latest, latestAfter, txn, entryByRef         string
+	heads, stream, streams, streamByID, insertStream, seq, seqs string
+	seqAt, positionAt                                           string
+	read, latest, latestAfter, entryByRef                       string
+	countLatest, trimLatest                                     string
+	txn, insertTxn, putTxns, expireTxns, forgetTxns             string
 
 	// SQLite's append, one statement a step.
 	allHeads, head, setHead, swap, increment, removeTxn string
-	insertEntry, insertLatest, insertTxn                string
+	insertEntry, insertLatest                           string
 	insertRow                                           []string
 }
 
@@ -35,8 +37,11 @@ func newStatements(s Schema) statements {
 			WITH RECURSIVE n(s) AS (SELECT 0 UNION ALL SELECT s + 1 FROM n WHERE s + 1 < $1) SELECT s, 0 FROM n -- sqlite`),
 		updateEpoch: fill(`UPDATE {log}_meta SET epoch = $1`),
 
-		heads:      fill(`SELECT m.epoch, s.head FROM {log}_shard s, {log}_meta m ORDER BY s.shard`),
-		stream:     fill(`SELECT stream, shard, seq FROM {log}_stream WHERE name = $1`),
+		heads:  fill(`SELECT m.epoch, s.head FROM {log}_shard s, {log}_meta m ORDER BY s.shard`),
+		stream: fill(`SELECT stream, shard, seq FROM {log}_stream WHERE name = $1`),
+		streams: fill(`SELECT stream, name, shard, seq FROM {log}_stream
+			WHERE name = ANY($1)                            -- postgres
+			WHERE name IN (SELECT value FROM json_each($1)) -- sqlite`),
 		streamByID: fill(`SELECT name FROM {log}_stream WHERE stream = $1`),
 		insertStream: fill(`INSERT INTO {log}_stream (name, shard, seq) VALUES ($1, $2, 0)
 			ON CONFLICT (name) DO NOTHING`),
@@ -47,8 +52,20 @@ func newStatements(s Schema) statements {
 		positionAt: fill(`SELECT position FROM {log}_entry WHERE stream = $1 AND seq = $2`),
 		entryByRef: fill(`SELECT seq, position FROM {log}_entry WHERE stream = $1 AND seq > $2 AND seq <= $3 AND ref = $4`),
 		txn:        fill(`SELECT response FROM {log}_txn WHERE scope = $1 AND id = $2`),
-		seqAt:      fill(seqAtSQL),
-		read:       fill(readSQL),
+		insertTxn: fill(`INSERT INTO {log}_txn (scope, id, response, expires) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (scope, id) DO NOTHING`),
+		putTxns: fill(`INSERT INTO {log}_txn (scope, id, response, expires)
+			SELECT t.scope, $2, $3, $4 FROM unnest($1::text[]) AS t(scope)  -- postgres
+			SELECT t.value, $2, $3, $4 FROM json_each($1) AS t WHERE true   -- sqlite
+			ON CONFLICT (scope, id) DO NOTHING`),
+		forgetTxns: fill(`DELETE FROM {log}_txn WHERE (scope, id) IN (
+			SELECT scope, id FROM {log}_txn WHERE scope >= $1 AND scope < $2 LIMIT $3)`),
+		expireTxns: fill(`DELETE FROM {log}_txn WHERE (scope, id) IN (
+			SELECT scope, id FROM {log}_txn WHERE expires > 0 AND expires <= $1 LIMIT $2
+			FOR UPDATE SKIP LOCKED -- postgres
+			)`),
+		seqAt: fill(seqAtSQL),
+		read:  fill(readSQL),
 		latest: fill(`SELECT l.shard, l.position, l.stream, s.name, 0, l.kind, l.key, '', l.body, CAST(NULL AS BYTEA)
 			FROM {log}_latest l JOIN {log}_stream s ON s.stream = l.stream
 			WHERE l.stream = $1 AND l.key >= $2 AND ($3 = '' OR l.key < $3) ORDER BY l.key`),
@@ -58,6 +75,9 @@ func newStatements(s Schema) statements {
 				FROM json_each($1) a JOIN json_each($2) b USING (key)) w -- sqlite
 			JOIN {log}_latest l ON l.stream = w.stream JOIN {log}_stream s ON s.stream = l.stream
 			WHERE l.position > w.after ORDER BY l.stream, l.position`),
+		countLatest: fill(`SELECT count(*) FROM {log}_latest WHERE stream = $1 AND key >= $2 AND key < $3`),
+		trimLatest: fill(`DELETE FROM {log}_latest WHERE stream = $1 AND key >= $2 AND key < $3 AND rank <= (
+			SELECT rank FROM {log}_latest WHERE stream = $1 AND key >= $2 AND key < $3 ORDER BY rank DESC LIMIT 1 OFFSET $4)`),
 
 		allHeads:  fill(`SELECT shard, head FROM {log}_shard`),
 		head:      fill(`SELECT head FROM {log}_shard WHERE shard = $1`),
@@ -67,10 +87,11 @@ func newStatements(s Schema) statements {
 		removeTxn: fill(`DELETE FROM {log}_txn WHERE scope = $1 AND id = $2`),
 		insertEntry: fill(`INSERT INTO {log}_entry (shard, position, stream, seq, kind, ref, body)
 			VALUES ($1, $2, $3, $4, $5, $6, $7)`),
-		insertLatest: fill(`INSERT INTO {log}_latest (stream, key, kind, body, shard, position) VALUES ($1, $2, $3, $4, $5, $6)
+		insertLatest: fill(`INSERT INTO {log}_latest AS l (stream, key, kind, body, shard, position, rank)
+			VALUES ($1, $2, $3, $4, $5, $6, $7)
 			ON CONFLICT (stream, key) DO UPDATE SET kind = excluded.kind, body = excluded.body,
-				shard = excluded.shard, position = excluded.position`),
-		insertTxn: fill(`INSERT INTO {log}_txn (scope, id, response) VALUES ($1, $2, $3) ON CONFLICT (scope, id) DO NOTHING`),
+				shard = excluded.shard, position = excluded.position, rank = excluded.rank
+			WHERE l.rank <= excluded.rank`),
 	}
 	for _, t := range s.Tables {
 		st.insertRow = append(st.insertRow, insertRowSQL(t))

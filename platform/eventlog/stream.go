@@ -39,6 +39,48 @@ func (l *Log) Lookup(ctx context.Context, name string) (Stream, bool, error) {
 	return s, true, nil
 }
 
+// Streams returns the streams of several names in their order, and makes those that are missing. Where all are there it is one
+// query.
+func (l *Log) Streams(ctx context.Context, names []string) ([]Stream, error) {
+	found, err := l.lookupAll(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	streams := make([]Stream, len(names))
+	for i, name := range names {
+		s, ok := found[name]
+		if !ok {
+			if s, err = l.Stream(ctx, name); err != nil {
+				return nil, err
+			}
+		}
+		streams[i] = s
+	}
+	return streams, nil
+}
+
+// lookupAll returns those of some streams that are there.
+func (l *Log) lookupAll(ctx context.Context, names []string) (map[string]Stream, error) {
+	rows, err := l.db.Query(ctx, l.sql.streams, names)
+	if err != nil {
+		return nil, fmt.Errorf("look up %d streams: %w", len(names), err)
+	}
+	defer rows.Close()
+	found := make(map[string]Stream, len(names))
+	for rows.Next() {
+		var s Stream
+		if err := rows.Scan(&s.ID, &s.Name, &s.Shard, &s.Seq); err != nil {
+			return nil, fmt.Errorf("look up %d streams: %w", len(names), err)
+		}
+		l.names.put(s.ID, s.Name)
+		found[s.Name] = s
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("look up %d streams: %w", len(names), err)
+	}
+	return found, nil
+}
+
 // Heads returns the epoch and the head of every shard, in one query.
 func (l *Log) Heads(ctx context.Context) (Heads, error) {
 	h := Heads{Shard: make([]int64, 0, l.shards)}

@@ -137,12 +137,16 @@ func (l *Log) publish(batch []*pending) {
 	}
 }
 
-// records appends the append's entries as they will be read. Of those with the same key only the last is.
+// records appends the append's entries as they will be read. Of those with the same key only the last is, or that of the
+// greatest rank; those that were outranked are not.
 func (p *pending) records(to []Record) []Record {
 	p.sequences(p.result.Seq, func(i int, e *Entry, seq int64) {
+		if has(p.outranked, i) {
+			return
+		}
 		if e.Key != "" {
 			for _, later := range p.Entries[i+1:] {
-				if later.Key == e.Key {
+				if later.Key == e.Key && later.Rank >= e.Rank {
 					return
 				}
 			}

@@ -104,7 +104,7 @@ func TestAfterPrefix(t *testing.T) {
 	for prefix, want := range map[string]string{
 		"": "", "a": "b", "a/": "a0", "é": "ê", "\uD7FF": "\uE000", "a\U0010FFFF": "b", "\U0010FFFF": "",
 	} {
-		require.Equal(t, want, afterPrefix(prefix), "%q", prefix)
+		require.Equal(t, want, AfterPrefix(prefix), "%q", prefix)
 	}
 }
 

@@ -41,6 +41,9 @@ type Entry struct {
 	Kind Kind
 	// Key, where not empty, makes the entry latest-wins within its stream.
 	Key string
+	// Rank makes the greatest rank win, and of equal ones the latest, where it is positive: an entry of less rank than
+	// what is stored under its key leaves nothing behind, whichever instance wrote that. It needs a Key.
+	Rank int64
 	// Ref identifies the entry when an outcome is unknown: the event id, or a random id. Entries
 	// without a key need one, unique in the log.
 	Ref string
@@ -49,15 +52,6 @@ type Entry struct {
 	// Doc is the document that a row of Schema.Doc's table holds. It is not written again; it is
 	// here so that readers of the newest entries need no database.
 	Doc []byte
-}
-
-// Txn is a client's transaction id with the answer that it got.
-type Txn struct {
-	// Scope names who and where: user, device, method and path.
-	Scope string
-	ID    string
-	// Response is what a repeat is answered.
-	Response []byte
 }
 
 // Row is a row of a side table that Schema declares, written if and only if its append is.
@@ -86,7 +80,8 @@ type Append struct {
 	Entries []Entry
 	Rows    []Row
 	Txns    []Txn
-	// Statements make the append a transaction of its own, outside of group commit.
+	// Statements run before the append. On PostgreSQL appends with statements share a commit with others of their kind that expect
+	// no sequence; where one of those is refused, they are written again in two halves.
 	Statements []Statement
 }
 
@@ -94,7 +89,7 @@ type Append struct {
 type Result struct {
 	// Seq is the stream's sequence after the append.
 	Seq int64
-	// Positions are the shard positions of the entries, in their order.
+	// Positions are the shard positions of the entries, in their order. That of an entry that was outranked is empty.
 	Positions []int64
 }
 
@@ -128,11 +123,20 @@ var ErrConflict = errors.New("stream has moved on")
 
 // ErrUnavailable says that the append was certainly not written: the database could not be reached, or the context
 // ended first, or the log is closed.
-var ErrUnavailable = errors.New("log is unavailable")
+var ErrUnavailable error = unavailable("log is unavailable")
 
 // ErrUnknown says that the context or the log's own time-out ended while the append may have been under way: it was
 // written or will have been, or not. A repeat is safe with a transaction id or with Expect.
-var ErrUnknown = errors.New("outcome of the append is unknown")
+var ErrUnknown error = unavailable("outcome of the append is unknown")
+
+// unavailable is an error that edges answer with a 503: see matrix.AsError.
+type unavailable string
+
+// Error implements error.
+func (u unavailable) Error() string { return string(u) }
+
+// Unavailable says that the same may be tried again.
+func (unavailable) Unavailable() bool { return true }
 
 // ErrExists says that a row of a side table, or a ref, was there already: nothing was written.
 var ErrExists = errors.New("row exists")

@@ -10,7 +10,11 @@ import (
 // known, all of it within the timeout, so that a client that sends slowly holds nothing for long. The deadline falls
 // when the body has been read to its end: it never cuts a long poll.
 func limitBody(w http.ResponseWriter, body io.ReadCloser, limit int64, timeout time.Duration) io.ReadCloser {
-	b := &boundedBody{ReadCloser: http.MaxBytesReader(w, body, limit)}
+	return within(w, http.MaxBytesReader(w, body, limit), timeout)
+}
+
+func within(w http.ResponseWriter, body io.ReadCloser, timeout time.Duration) *boundedBody {
+	b := &boundedBody{ReadCloser: body}
 	ctl := http.NewResponseController(w)
 	if ctl.SetReadDeadline(time.Now().Add(timeout)) == nil {
 		b.ctl = ctl

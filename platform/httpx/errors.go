@@ -13,8 +13,8 @@ import (
 	"hongyan/platform/obs"
 )
 
-// statusClientGone is for metrics only: nobody is left to read the answer.
-const statusClientGone = 499
+// StatusClientGone is for metrics only: nobody is left to read the answer.
+const StatusClientGone = 499
 
 // WriteError answers err: the one place where errors become answers. What it is says matrix.AsError, except that a
 // deadline that ran out is 503 and may be tried again, and that a client that went away is answered nothing. What
@@ -23,7 +23,7 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	e := errorOf(err)
 	if e.Status >= http.StatusInternalServerError {
 		if errors.Is(r.Context().Err(), context.Canceled) {
-			w.WriteHeader(statusClientGone)
+			w.WriteHeader(StatusClientGone)
 			return
 		}
 		logx.WithContext(r.Context()).Errorw("request failed",

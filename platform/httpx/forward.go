@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/zeromicro/go-zero/core/logx"
+	"go.opentelemetry.io/otel/propagation"
 
 	"hongyan/platform/obs"
 )
@@ -29,7 +30,7 @@ var ErrUpstream = errors.New("upstream failed")
 // When rt is also an http.Handler ([Local]) it serves on this goroutine and writes to w directly: a parked long poll
 // costs one goroutine.
 func Forward(w http.ResponseWriter, r *http.Request, rt http.RoundTripper) error {
-	stripHop(r.Header)
+	StripHop(r.Header)
 	if h, ok := rt.(http.Handler); ok {
 		return forwardDirect(w, r, h)
 	}
@@ -44,6 +45,7 @@ func forwardProxy(w http.ResponseWriter, r *http.Request, rt http.RoundTripper) 
 	proxy := httputil.ReverseProxy{
 		Rewrite: func(pr *httputil.ProxyRequest) {
 			pr.Out.URL.RawQuery = pr.In.URL.RawQuery // which Rewrite would clean
+			obs.Inject(pr.In.Context(), propagation.HeaderCarrier(pr.Out.Header))
 			if pr.Out.URL.Host == "" {
 				pr.Out.URL.Scheme, pr.Out.URL.Host = "http", "upstream"
 			}
@@ -96,7 +98,7 @@ type directWriter struct{ response }
 
 func (w *directWriter) WriteHeader(status int) {
 	if !w.begun {
-		stripHop(w.Header())
+		StripHop(w.Header())
 	}
 	w.response.WriteHeader(status)
 }
@@ -107,7 +109,8 @@ var hopHeaders = [...]string{
 	"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Expect",
 }
 
-func stripHop(h http.Header) {
+// StripHop removes the headers that belong to one connection.
+func StripHop(h http.Header) {
 	for _, line := range h["Connection"] {
 		for name := range strings.SplitSeq(line, ",") {
 			if name = strings.TrimSpace(name); name != "" {

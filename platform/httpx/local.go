@@ -40,7 +40,9 @@ func (l *local) RoundTrip(r *http.Request) (*http.Response, error) {
 	select {
 	case <-ex.ready:
 	case <-caller.Done():
-		// The header may have become complete at the same time: either is right.
+	}
+	// A handler that ends because its caller went away answers nothing, however quick it is about it.
+	if caller.Err() != nil {
 		ex.pipe.closeRead(caller.Err())
 		cancel()
 		return nil, caller.Err()
@@ -150,7 +152,7 @@ func (ex *exchange) begin(first []byte) {
 	if h == nil {
 		h = http.Header{}
 	}
-	stripHop(h)
+	StripHop(h)
 	if _, typed := h["Content-Type"]; !typed && h.Get("Content-Encoding") == "" && len(first) > 0 {
 		h.Set("Content-Type", http.DetectContentType(first))
 	}
@@ -184,7 +186,13 @@ type localBody struct {
 	stop     func() bool
 }
 
-func (b *localBody) Read(p []byte) (int, error) { return b.exchange.pipe.Read(p) }
+func (b *localBody) Read(p []byte) (int, error) {
+	n, err := b.exchange.pipe.Read(p)
+	if gone := b.exchange.request.Context().Err(); err != nil && gone != nil {
+		return n, gone // the handler may have ended first, because of that
+	}
+	return n, err
+}
 
 // Close lets the handler know that nobody reads on.
 func (b *localBody) Close() error {

@@ -53,6 +53,10 @@ type Route struct {
 	MaxBody int64
 	// Once says that the request must never be sent twice (login, register, uploads).
 	Once bool
+	// Idempotent says that a request that may have been served may be sent again, by another instance too, although its
+	// method does not say so: the service knows a repetition by its idempotency key, or does no harm by it. GET, HEAD and
+	// PUT need no saying. Once is stronger.
+	Idempotent bool
 }
 
 // KeyUser as a Route's Key chooses the instance by the calling user.

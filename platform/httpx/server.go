@@ -22,6 +22,9 @@ const (
 	DefaultMaxBody = 256 << 10
 )
 
+// HealthPath is where each listener of the trusted hop answers that it lives.
+const HealthPath = "/healthz"
+
 // Options of a server. The zero value is right.
 type Options struct {
 	// Timeout is how long a route without its own may take; 0 is DefaultTimeout.
@@ -48,7 +51,8 @@ func NewServer(name string, bindings []Binding, opts Options) (http.Handler, err
 	router.SetNotFoundHandler(opts.NotFound)
 	router.SetNotAllowedHandler(opts.NotAllowed)
 	conf := rest.RestConf{
-		// Only Name is used here: logging and metrics are set up by obs.Setup, tracing by nobody yet.
+		// Only Name is used here: logging and metrics are set up by obs.Setup. go-zero's spans are off: their attributes
+		// hold the whole query, which may be an access token.
 		ServiceConf: service.ServiceConf{Name: name, Mode: service.ProMode, Telemetry: trace.Config{Disabled: true}},
 		Middlewares: rest.MiddlewaresConf{Prometheus: true},
 	}
@@ -66,7 +70,7 @@ func NewServer(name string, bindings []Binding, opts Options) (http.Handler, err
 		if b.MaxBody == 0 {
 			b.MaxBody = opts.MaxBody
 		}
-		engine.AddRoute(rest.Route{Method: b.Method, Path: b.Path, Handler: endpoint(b)})
+		engine.AddRoute(rest.Route{Method: b.Method, Path: b.Path, Handler: endpoint(name, b)})
 	}
 	built, err := rest.NewServerless(engine)
 	if err != nil {
@@ -85,12 +89,14 @@ func MustServer(name string, bindings []Binding, opts Options) http.Handler {
 }
 
 // endpoint makes a binding a handler.
-func endpoint(b Binding) http.HandlerFunc {
+func endpoint(service string, b Binding) http.HandlerFunc {
+	span := newRouteSpan(service, b.Route)
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
 		if id := r.Header.Get(headerRequestID); id != "" && id != obs.RequestID(ctx) {
 			ctx = obs.WithRequestID(ctx, id)
 		}
+		ctx, ended := span.begin(ctx, r.Header)
 		if !b.LongPoll {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, b.Timeout)
@@ -103,6 +109,9 @@ func endpoint(b Binding) http.HandlerFunc {
 			r.Body = limitBody(w, r.Body, b.MaxBody, b.Timeout)
 		}
 		rw := response{ResponseWriter: w}
+		if ended != nil {
+			defer ended(&rw)
+		}
 		defer rw.recover(r)
 		if err := b.Handler(&rw, r); err != nil {
 			rw.fail(r, err)
@@ -110,15 +119,16 @@ func endpoint(b Binding) http.HandlerFunc {
 	}
 }
 
-// response remembers whether the answer has begun.
+// response remembers whether the answer has begun, and with what.
 type response struct {
 	http.ResponseWriter
-	begun bool
+	begun  bool
+	status int // 0 is 200
 }
 
 func (w *response) WriteHeader(status int) {
-	if status >= 200 {
-		w.begun = true
+	if status >= 200 && !w.begun {
+		w.begun, w.status = true, status
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
@@ -164,7 +174,7 @@ func (w *response) recover(r *http.Request) {
 	if w.begun {
 		panic(http.ErrAbortHandler)
 	}
-	w.begun = true
+	w.begun, w.status = true, http.StatusInternalServerError
 	e := matrix.Internal(nil)
 	WriteJSON(w.ResponseWriter, e.Status, e)
 }

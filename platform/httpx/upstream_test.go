@@ -19,18 +19,21 @@ func TestLocalConforms(t *testing.T) {
 }
 
 func TestNetworkConforms(t *testing.T) {
-	upstreamtest.Run(t, func(t *testing.T, h http.Handler) http.RoundTripper {
-		server := httptest.NewUnstartedServer(h)
-		server.Config.Protocols = httpx.ServerProtocols()
-		server.Start()
-		transport := httpx.NewTransport()
-		transport.HTTP2.PingTimeout = 20 * time.Second // a busy machine is not a hung instance
-		t.Cleanup(server.Close)
-		t.Cleanup(transport.CloseIdleConnections)
-		base, err := url.Parse(server.URL)
-		require.NoError(t, err)
-		return httpx.Fixed(base, transport)
-	})
+	upstreamtest.Run(t, overNetwork)
+}
+
+// overNetwork serves h on a port.
+func overNetwork(t *testing.T, h http.Handler) http.RoundTripper {
+	server := httptest.NewUnstartedServer(h)
+	server.Config.Protocols = httpx.ServerProtocols()
+	server.Start()
+	transport := httpx.NewTransport()
+	transport.HTTP2.PingTimeout = 20 * time.Second // a busy machine is not a hung instance
+	t.Cleanup(server.Close)
+	t.Cleanup(transport.CloseIdleConnections)
+	base, err := url.Parse(server.URL)
+	require.NoError(t, err)
+	return httpx.Fixed(base, transport)
 }
 
 // A local upstream behind Forward must not cost a goroutine.

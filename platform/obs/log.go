@@ -66,6 +66,15 @@ func Setup(c LogConfig, out io.Writer) error {
 	return nil
 }
 
+// Identify adds to every log line which service of which process wrote it. It is called once, after Setup.
+func Identify(who Identity) {
+	fields := []logx.LogField{logx.Field("service", who.Service)}
+	if who.BootID != "" {
+		fields = append(fields, logx.Field("boot_id", who.BootID))
+	}
+	logx.AddGlobalFields(fields...)
+}
+
 // Quiet is for a process that is no server: it logs nothing, go-zero leaves its signals alone, and what it has to say it
 // prints by itself. Setup may follow.
 func Quiet() {

@@ -33,7 +33,9 @@ func (c *clock) advance(d time.Duration) {
 func directory(t *testing.T, r registry.Registry) (*registry.Directory, *clock) {
 	t.Helper()
 	c := &clock{now: time.Unix(1000, 0)}
-	d, err := registry.NewDirectory(r, registry.DirectoryConfig{Services: []string{"room"}, Shards: shards, Now: c.Now})
+	d, err := registry.NewDirectory(r, registry.DirectoryConfig{
+		Shards: shards, ShardOf: func(key string, shards int) int { return len(key) % shards }, Now: c.Now,
+	})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -91,8 +93,7 @@ func TestDirectoryFollows(t *testing.T) {
 	for s := range shards {
 		got, ok := d.Owner("room", s)
 		require.True(t, ok)
-		want, _ := registry.Owner(all(), s, shards)
-		require.Equal(t, want, got)
+		require.Equal(t, owners(names(all()), shards)[s], got.BootID)
 	}
 	require.NoError(t, r.Put(t.Context(), room("a", registry.Draining)))
 	eventually(t, []string{"b"}, usable)
@@ -133,12 +134,12 @@ type lossy struct {
 	lost chan struct{}
 }
 
-func (l *lossy) Watch(ctx context.Context, service string) (<-chan []registry.Instance, error) {
+func (l *lossy) Watch(ctx context.Context) (<-chan []registry.Instance, error) {
 	select {
 	case <-l.lost:
 		return nil, errors.New("no registry")
 	default:
-		return l.Registry.Watch(ctx, service)
+		return l.Registry.Watch(ctx)
 	}
 }
 
@@ -172,4 +173,78 @@ func TestDirectoryAvoids(t *testing.T) {
 func TestNewDirectoryRefuses(t *testing.T) {
 	_, err := registry.NewDirectory(memory.New(), registry.DirectoryConfig{})
 	require.Error(t, err)
+}
+
+// An instance that answers no pings is left out until it answers again, or when nobody else is there.
+func TestDirectoryLeavesOutWhatIsDown(t *testing.T) {
+	r := memory.New()
+	defer func() { _ = r.Close() }()
+	d, c := directory(t, r)
+	usable := func() []registry.Instance { return d.Instances("room") }
+	a, b := room("a", registry.Ready), room("b", registry.Ready)
+	require.NoError(t, r.Put(t.Context(), a))
+	require.NoError(t, r.Put(t.Context(), b))
+	eventually(t, []string{"a", "b"}, usable)
+	changed := d.Changed()
+	d.SetDown(a, registry.PortHTTP, true)
+	<-changed
+	require.True(t, d.IsDown(a))
+	c.advance(time.Hour)
+	require.Equal(t, []string{"b"}, names(usable()), "time alone changes nothing")
+	got, ok := d.OwnerOf("room", "any")
+	require.True(t, ok)
+	require.Equal(t, "b", got.BootID)
+	d.SetDown(b, registry.PortHTTP, true)
+	require.Equal(t, []string{"a", "b"}, names(usable()), "one that may work is better than none")
+	d.Avoid(b)
+	changed = d.Changed()
+	d.SetDown(b, registry.PortHTTP, false)
+	<-changed
+	require.Equal(t, []string{"b"}, names(usable()), "who answers is not avoided either")
+	d.Avoid(b)
+	d.SetDown(b, registry.PortHTTP, false)
+	d.SetDown(a, registry.PortHTTP, false)
+	require.Equal(t, []string{"a"}, names(usable()), "who answered all the time still is")
+	d.SetDown(a, registry.PortHTTP, true)
+	c.advance(time.Hour)
+	require.NoError(t, r.Remove(t.Context(), a))
+	eventually(t, []string{"b"}, func() []registry.Instance { return d.All("room") })
+	require.NoError(t, r.Put(t.Context(), a))
+	eventually(t, []string{"a", "b"}, usable) // a new record is a new beginning
+	require.False(t, d.IsDown(a))
+}
+
+// Services appear as they register, those that are not part of the program too.
+func TestDirectoryKnowsAllServices(t *testing.T) {
+	r := memory.New()
+	defer func() { _ = r.Close() }()
+	d, _ := directory(t, r)
+	require.NoError(t, r.Put(t.Context(), room("a", registry.Ready)))
+	require.NoError(t, r.Put(t.Context(), registry.Instance{Service: "echo", BootID: "x", State: registry.Ready}))
+	require.Eventually(t, func() bool { return len(d.Services()) == 2 }, 20*time.Second, time.Millisecond)
+	require.Equal(t, []string{"echo", "room"}, d.Services())
+	require.Equal(t, []string{"x"}, names(d.Instances("echo")))
+}
+
+// An instance that answers elsewhere now is not what failed before.
+func TestDirectoryForgetsWhatAnOldAddressDid(t *testing.T) {
+	r := memory.New()
+	defer func() { _ = r.Close() }()
+	d, _ := directory(t, r)
+	a, b := room("a", registry.Ready), room("b", registry.Ready)
+	for _, move := range []func(){func() { a.HTTP = "127.0.0.1:2" }, func() { a.GRPC = "127.0.0.1:3" }} {
+		require.NoError(t, r.Put(t.Context(), a))
+		require.NoError(t, r.Put(t.Context(), b))
+		eventually(t, []string{"a", "b"}, func() []registry.Instance { return d.Instances("room") })
+		d.SetDown(a, registry.PortHTTP, true)
+		d.Avoid(a)
+		a.Weight++
+		require.NoError(t, r.Put(t.Context(), a))
+		require.Eventually(t, func() bool { return d.All("room")[0].Weight == a.Weight }, 20*time.Second, time.Millisecond)
+		require.True(t, d.IsDown(a), "it is where it was")
+		move()
+		require.NoError(t, r.Put(t.Context(), a))
+		eventually(t, []string{"a", "b"}, func() []registry.Instance { return d.Instances("room") })
+		require.False(t, d.IsDown(a))
+	}
 }

@@ -56,16 +56,6 @@ func score(id string, shard int) uint64 {
 	return x ^ x>>31
 }
 
-// Owner returns the instance that owns a shard among the ready ones. It computes the whole assignment; a [Directory]
-// remembers it.
-func Owner(instances []Instance, shard, shards int) (Instance, bool) {
-	ready := readyOf(instances)
-	if len(ready) == 0 || shard < 0 || shard >= shards {
-		return Instance{}, false
-	}
-	return ready[Assign(bootIDs(ready), shards)[shard]], true
-}
-
 func readyOf(instances []Instance) []Instance {
 	ready := make([]Instance, 0, len(instances))
 	for _, i := range instances {

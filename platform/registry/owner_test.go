@@ -91,26 +91,6 @@ func TestAssignMovesLittle(t *testing.T) {
 	}
 }
 
-func TestOwner(t *testing.T) {
-	ready := func(id string, state registry.State) registry.Instance {
-		return registry.Instance{Service: "room", BootID: id, State: state}
-	}
-	_, ok := registry.Owner(nil, 0, shards)
-	require.False(t, ok)
-	_, ok = registry.Owner([]registry.Instance{ready("a", registry.Starting), ready("b", registry.Draining)}, 0, shards)
-	require.False(t, ok)
-	list := []registry.Instance{ready("a", registry.Ready), ready("b", registry.Draining), ready("c", registry.Ready)}
-	for s := range shards {
-		got, ok := registry.Owner(list, s, shards)
-		require.True(t, ok)
-		require.Equal(t, owners([]string{"a", "c"}, shards)[s], got.BootID)
-	}
-	for _, s := range []int{-1, shards} {
-		_, ok = registry.Owner(list, s, shards)
-		require.False(t, ok)
-	}
-}
-
 func BenchmarkAssign(b *testing.B) {
 	var ids []string
 	for i := range 10 {

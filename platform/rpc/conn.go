@@ -6,9 +6,11 @@ import (
 	"io"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
+	"hongyan/platform/balance"
 	"hongyan/platform/obs"
 )
 
@@ -20,6 +22,7 @@ type conn struct {
 	pick    picker
 	opts    Options
 	metrics rpcMetrics
+	peer    *balance.Peer // nil where somebody else counts
 }
 
 var _ grpc.ClientConnInterface = (*conn)(nil)
@@ -32,10 +35,19 @@ func (c *conn) Invoke(ctx context.Context, method string, req, resp any, opts ..
 		ctx, cancel = context.WithTimeout(ctx, c.opts.timeout(method))
 		defer cancel()
 	}
+	ctx, span := clientSpan(ctx, method)
+	var counted balance.Call
+	if c.peer != nil {
+		counted = c.peer.Begin(false)
+	}
 	cc, err := c.pick(ctx)
 	if err == nil {
 		err = cc.Invoke(outgoing(ctx), method, req, resp, opts...)
 	}
+	if c.peer != nil {
+		counted.End(outcomeOf(ctx, counted, err))
+	}
+	endSpan(span, err)
 	c.metrics.observe(method, start, err)
 	return FromStatus(ctx, method, err)
 }
@@ -43,24 +55,27 @@ func (c *conn) Invoke(ctx context.Context, method string, req, resp any, opts ..
 // NewStream opens a stream. It has no deadline but the context's.
 func (c *conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	start := time.Now()
+	ctx, span := clientSpan(ctx, method)
 	cc, err := c.pick(ctx)
 	if err != nil {
+		endSpan(span, err)
 		return nil, FromStatus(ctx, method, err)
 	}
 	stream, err := cc.NewStream(outgoing(ctx), desc, method, opts...)
 	if err != nil {
+		endSpan(span, err)
 		c.metrics.observe(method, start, err)
 		return nil, FromStatus(ctx, method, err)
 	}
-	return &clientStream{ClientStream: stream, conn: c, ctx: ctx, method: method, start: start}, nil
+	return &clientStream{ClientStream: stream, conn: c, ctx: ctx, span: span, method: method, start: start}, nil
 }
 
-// outgoing puts the request id into the metadata.
+// outgoing puts the request id and the trace into the metadata.
 func outgoing(ctx context.Context) context.Context {
 	if id := obs.RequestID(ctx); id != "" {
-		return metadata.AppendToOutgoingContext(ctx, requestIDHeader, id)
+		ctx = metadata.AppendToOutgoingContext(ctx, requestIDHeader, id)
 	}
-	return ctx
+	return injectTrace(ctx)
 }
 
 // clientStream maps a stream's errors. Like every gRPC stream it is used by one sender and one receiver.
@@ -68,6 +83,7 @@ type clientStream struct {
 	grpc.ClientStream
 	conn   *conn
 	ctx    context.Context //nolint:containedctx // a stream has one, as gRPC defines it
+	span   trace.Span
 	method string
 	start  time.Time
 	done   bool // the receiver's alone
@@ -91,6 +107,7 @@ func (s *clientStream) RecvMsg(m any) error {
 		if errors.Is(err, io.EOF) {
 			final = nil
 		}
+		endSpan(s.span, final)
 		s.conn.metrics.observe(s.method, s.start, final)
 	}
 	return s.mapped(err)

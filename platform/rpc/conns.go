@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"hongyan/matrix"
+	"hongyan/platform/balance"
 )
 
 // directory knows where services are: the one thing in which a process and a cluster differ.
@@ -26,12 +30,48 @@ type Conns struct {
 	where   directory
 	opts    Options
 	metrics rpcMetrics
+	// peers counts calls where no cluster does; nil otherwise.
+	peers *localPeers
 }
 
 // Conn returns the connection to a service, for generated clients. It is there before the service is: each call
 // finds its instance when it is made.
 func (c *Conns) Conn(service string) grpc.ClientConnInterface {
-	return c.conn(func(ctx context.Context) (grpc.ClientConnInterface, error) { return c.where.pick(ctx, service) })
+	conn := c.conn(func(ctx context.Context) (grpc.ClientConnInterface, error) { return c.where.pick(ctx, service) })
+	if c.peers != nil {
+		conn.peer = c.peers.get(service)
+	}
+	return conn
+}
+
+// Traffic returns what was called of each service of this process. It is empty for the connections of a Cluster, which
+// counts by itself.
+func (c *Conns) Traffic() map[string]balance.Stats {
+	if c.peers == nil {
+		return nil
+	}
+	c.peers.mu.Lock()
+	defer c.peers.mu.Unlock()
+	all := make(map[string]balance.Stats, len(c.peers.of))
+	for service, peer := range c.peers.of {
+		all[service] = peer.Stats()
+	}
+	return all
+}
+
+// localPeers are the services of this process, as their callers see them.
+type localPeers struct {
+	mu sync.Mutex
+	of map[string]*balance.Peer
+}
+
+func (p *localPeers) get(service string) *balance.Peer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.of[service] == nil {
+		p.of[service] = balance.NewPeer(1, time.Now)
+	}
+	return p.of[service]
 }
 
 // All returns a connection to each instance of a service that is known now; none is no error.
@@ -45,9 +85,13 @@ func (c *Conns) All(service string) []grpc.ClientConnInterface {
 }
 
 // Broadcast calls fn with each instance of a service at once, waits for all and returns their errors joined. It is
-// done when every instance has answered: whoever needs a bound sets the context's deadline.
+// done when every instance has answered: whoever needs a bound sets the context's deadline. Where none is known it is
+// unavailable: this process may not have heard of the instances that there are.
 func (c *Conns) Broadcast(ctx context.Context, service string, fn func(context.Context, grpc.ClientConnInterface) error) error {
 	all := c.All(service)
+	if len(all) == 0 {
+		return matrix.Unavailable(fmt.Errorf("broadcast to %s: %w", service, errNoInstance(service)))
+	}
 	errs := make([]error, len(all))
 	var group errgroup.Group
 	for i, cc := range all {
@@ -75,7 +119,10 @@ type Local struct {
 // works: calls find the servers when they are made.
 func NewLocal(opts Options) (*Conns, *Local) {
 	l := &Local{servers: map[string][]*Server{}}
-	return &Conns{where: l, opts: opts, metrics: newMetrics(opts.Registerer, "client")}, l
+	return &Conns{
+		where: l, opts: opts, metrics: newMetrics(opts.Registerer, "client"),
+		peers: &localPeers{of: map[string]*balance.Peer{}},
+	}, l
 }
 
 // Add makes a server reachable under its name. A test may add several of one name.
@@ -85,11 +132,16 @@ func (l *Local) Add(s *Server) {
 	l.servers[s.service] = append(slices.Clip(l.servers[s.service]), s)
 }
 
-// Remove makes a server unreachable: calls that run go on.
-func (l *Local) Remove(s *Server) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.servers[s.service] = slices.DeleteFunc(slices.Clone(l.servers[s.service]), func(x *Server) bool { return x == s })
+// taking returns a server of a service that takes calls, or nil, and whether there is any.
+func (l *Local) taking(service string) (server *Server, there bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, s := range l.servers[service] {
+		if s.takes() {
+			return s, true
+		}
+	}
+	return nil, len(l.servers[service]) > 0
 }
 
 func (l *Local) pick(_ context.Context, service string) (grpc.ClientConnInterface, error) {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -16,7 +17,7 @@ import (
 )
 
 // ToStatus returns err as it crosses to the caller: a gRPC status that carries the API error. An error that is none
-// crosses as its kind only: cancelled, out of time, or internal. nil stays nil.
+// crosses as its kind only: cancelled, out of time, unavailable, or internal. nil stays nil.
 func ToStatus(err error) error {
 	if err == nil {
 		return nil
@@ -30,6 +31,8 @@ func ToStatus(err error) error {
 		return status.Error(codes.Canceled, "cancelled")
 	case errors.Is(err, context.DeadlineExceeded):
 		return status.Error(codes.DeadlineExceeded, "out of time")
+	case matrix.IsUnavailable(err):
+		return detailed(matrix.Unavailable(err))
 	}
 	if st, ok := status.FromError(err); ok {
 		return status.Error(st.Code(), st.Message()) // made by gRPC: an unknown method, a message too large
@@ -54,6 +57,33 @@ func detailed(e *matrix.Error) error {
 		return status.Error(codes.Internal, "internal error")
 	}
 	return st.Err()
+}
+
+// refusedReason marks the status of calls that were refused before anything was done. Handlers cannot set it: ToStatus
+// takes no details over.
+const refusedReason = "hongyan.refused"
+
+// refusal returns the status of a call that was refused unheard: 503, to be repeated elsewhere.
+func refusal() error {
+	st, _ := status.FromError(ToStatus(matrix.Unavailable(nil)))
+	if marked, err := st.WithDetails(&errdetails.ErrorInfo{Reason: refusedReason}); err == nil {
+		st = marked
+	}
+	return st.Err()
+}
+
+// isRefusal tells whether a call was refused unheard.
+func isRefusal(err error) bool {
+	st, _ := status.FromError(err)
+	if st.Code() != codes.Unavailable {
+		return false
+	}
+	for _, d := range st.Details() {
+		if info, ok := d.(*errdetails.ErrorInfo); ok && info.GetReason() == refusedReason {
+			return true
+		}
+	}
+	return false
 }
 
 // codeOf returns the gRPC code next to an HTTP status. Unavailable stays for calls that were refused unheard.

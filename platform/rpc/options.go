@@ -19,6 +19,9 @@ const MaxMessage = 64 << 20
 type Options struct {
 	// Timeouts are the deadlines of methods ("/hongyan.room.v1.Room/State") called without one. Streams have none.
 	Timeouts map[string]time.Duration
+	// Idempotent tells which methods may be called again after an instance may have done its work without answering:
+	// reads, and writes that do nothing the second time. nil is none. Calls that were not heard are repeated anyway.
+	Idempotent func(method string) bool
 	// Registerer gets the metrics; nil measures nothing that is seen.
 	Registerer prometheus.Registerer
 }

@@ -13,12 +13,9 @@ import (
 	"google.golang.org/grpc"
 
 	"hongyan/matrix"
-	"hongyan/platform/obs/obstest"
 	"hongyan/platform/rpc"
 	"hongyan/platform/rpc/rpctest"
 )
-
-func TestMain(m *testing.M) { obstest.Main(m) }
 
 func TestInProcessConforms(t *testing.T) {
 	rpctest.Run(t, func(_ *testing.T, server *rpc.Server, opts rpc.Options) *rpc.Conns {
@@ -84,7 +81,7 @@ func TestLocalInstances(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 2, counters[0].calls)
 	for _, s := range servers {
-		local.Remove(s)
+		require.NoError(t, s.Close(t.Context()))
 	}
 	_, err = client.Unary(t.Context(), &pb.Message{})
 	require.Equal(t, 503, matrix.AsError(err).Status)

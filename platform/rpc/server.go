@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
-	"sync"
+	"strings"
 	"time"
 
 	"github.com/fullstorydev/grpchan/inprocgrpc"
 	"github.com/zeromicro/go-zero/core/logx"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -28,11 +30,9 @@ type Server struct {
 	metrics rpcMetrics
 	channel inprocgrpc.Channel
 	offers  []offer
-
-	mu      sync.Mutex
-	closing bool
-	calls   int
-	idle    chan struct{} // closed when calls is 0 after closing; nil before
+	health  *health.Server
+	all     gate // of all calls
+	network gate // of those from other processes
 }
 
 type offer struct {
@@ -44,7 +44,8 @@ var _ grpc.ServiceRegistrar = (*Server)(nil)
 
 // NewServer returns a server for the service of that name ("room").
 func NewServer(service string, opts Options) *Server {
-	s := &Server{service: service, opts: opts, metrics: newMetrics(opts.Registerer, "server")}
+	s := &Server{service: service, opts: opts, metrics: newMetrics(opts.Registerer, "server"), health: health.NewServer()}
+	s.health.SetServingStatus(service, healthpb.HealthCheckResponse_SERVING)
 	s.channel.WithServerUnaryInterceptor(s.unary).WithServerStreamInterceptor(s.stream)
 	return s
 }
@@ -58,10 +59,11 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	s.offers = append(s.offers, offer{desc, impl})
 }
 
-// NewGRPC returns a network server that serves the same, for the caller to run and stop.
+// NewGRPC returns a network server that serves the same, for the caller to run and stop, and the standard health
+// service: SERVING until Close.
 func (s *Server) NewGRPC(opts ...grpc.ServerOption) *grpc.Server {
 	opts = append([]grpc.ServerOption{
-		grpc.ChainUnaryInterceptor(s.unary), grpc.ChainStreamInterceptor(s.stream),
+		grpc.ChainUnaryInterceptor(s.arrives, s.unary), grpc.ChainStreamInterceptor(s.arrivesStream, s.stream),
 		grpc.MaxRecvMsgSize(MaxMessage),
 		// Callers ping to notice a hung instance.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 500 * time.Millisecond, PermitWithoutStream: true}),
@@ -70,56 +72,60 @@ func (s *Server) NewGRPC(opts ...grpc.ServerOption) *grpc.Server {
 	for _, o := range s.offers {
 		g.RegisterService(o.desc, o.impl)
 	}
+	healthpb.RegisterHealthServer(g, s.health)
 	return g
+}
+
+// isHealth tells whether a call is about the server itself: a server that closes answers it all the same.
+func isHealth(method string) bool { return strings.HasPrefix(method, "/grpc.health.v1.Health/") }
+
+// Leave takes a network server of NewGRPC out of use: it refuses further calls from other processes, which make them
+// elsewhere, waits for those that run until ctx ends, and stops it. Until the last is answered it keeps its connections and
+// answers pings, saying that it serves no more: callers that still find it in the registry send nothing new, and notice
+// when it hangs. Calls within this process go on. An error says that calls were cut off.
+func (s *Server) Leave(ctx context.Context, g *grpc.Server) error {
+	s.health.Shutdown()
+	idle := s.network.shut()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+	}
+	select {
+	case <-idle:
+	default:
+		g.Stop()
+		return fmt.Errorf("drain rpc server %s: calls still ran: %w", s.service, ctx.Err())
+	}
+	late := context.AfterFunc(ctx, g.Stop) // ends GracefulStop, which waits for callers to close their connections
+	defer late()
+	g.GracefulStop()
+	return nil
 }
 
 // Close refuses further calls (503) and waits for those that run, until ctx ends.
 func (s *Server) Close(ctx context.Context) error {
-	s.mu.Lock()
-	s.closing = true
-	if s.idle == nil {
-		s.idle = make(chan struct{})
-		if s.calls == 0 {
-			close(s.idle)
-		}
-	}
-	idle := s.idle
-	s.mu.Unlock()
+	s.health.Shutdown()
 	select {
-	case <-idle:
+	case <-s.all.shut():
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("close rpc server %s: calls still run: %w", s.service, ctx.Err())
 	}
 }
 
-// enter counts a call; it fails while the server closes.
-func (s *Server) enter() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing {
-		return ToStatus(matrix.Unavailable(nil))
-	}
-	s.calls++
-	return nil
-}
-
-func (s *Server) leave() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.calls--
-	if s.calls == 0 && s.idle != nil {
-		close(s.idle)
-	}
-}
+// takes tells whether the server takes calls.
+func (s *Server) takes() bool { return s.all.open() }
 
 func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
-	if err := s.enter(); err != nil {
-		return nil, err
+	if isHealth(info.FullMethod) {
+		return handler(ctx, req)
 	}
-	defer s.leave()
+	if !s.all.enter() {
+		return nil, refusal()
+	}
+	defer s.all.leave()
 	start := time.Now()
-	ctx = incoming(ctx)
+	ctx, span := serverSpan(incoming(ctx), s.service, info.FullMethod)
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, s.opts.timeout(info.FullMethod))
@@ -129,18 +135,25 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 		if err = s.finish(ctx, info.FullMethod, start, err, recover()); err != nil {
 			resp = nil
 		}
+		endSpan(span, err)
 	}()
 	return handler(ctx, req)
 }
 
 func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
-	if err := s.enter(); err != nil {
-		return err
+	if isHealth(info.FullMethod) {
+		return handler(srv, ss)
 	}
-	defer s.leave()
+	if !s.all.enter() {
+		return refusal()
+	}
+	defer s.all.leave()
 	start := time.Now()
-	ctx := incoming(ss.Context())
-	defer func() { err = s.finish(ctx, info.FullMethod, start, err, recover()) }()
+	ctx, span := serverSpan(incoming(ss.Context()), s.service, info.FullMethod)
+	defer func() {
+		err = s.finish(ctx, info.FullMethod, start, err, recover())
+		endSpan(span, err)
+	}()
 	return handler(srv, &serverStream{ServerStream: ss, ctx: ctx})
 }
 

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Config says where a database is and how much it may use. Only URL is required.
@@ -28,6 +30,16 @@ type Config struct {
 	IdleTxTimeout time.Duration
 	// TCPUserTimeout is PostgreSQL's tcp_user_timeout (5 s), and three times its interval of keepalives.
 	TCPUserTimeout time.Duration
+	// Metrics registers the metrics; nil for none.
+	Metrics prometheus.Registerer
+	// ReadOnly opens the database for reading alone, also while another process writes to it. A database that is
+	// not there is an error.
+	ReadOnly bool
+	// Application is what PostgreSQL calls the sessions ("hongyan"). A name that the URL has comes after it.
+	Application string
+	// UpTo bounds what Migrate does: of each migration that is named, no later version is applied. It is for a database
+	// that is to be filled with what was copied of an older one.
+	UpTo map[string]int64
 }
 
 // Dialect is the kind of database.
@@ -110,11 +122,16 @@ func (c Config) withDefaults(d Dialect) Config {
 	c.StatementTimeout = orDefault(c.StatementTimeout, 10*time.Second)
 	c.IdleTxTimeout = orDefault(c.IdleTxTimeout, 2*time.Second)
 	c.TCPUserTimeout = orDefault(c.TCPUserTimeout, 5*time.Second)
+	c.Application = orDefault(c.Application, Application)
 	return c
 }
 
-func orDefault[T int | time.Duration](v, def T) T {
-	if v == 0 {
+// Application is what PostgreSQL calls a server's sessions.
+const Application = "hongyan"
+
+func orDefault[T int | string | time.Duration](v, def T) T {
+	var zero T
+	if v == zero {
 		return def
 	}
 	return v

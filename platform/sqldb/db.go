@@ -45,13 +45,18 @@ type Tx interface {
 	Exec(ctx context.Context, sql string, args ...any) (int64, error)
 }
 
+// ErrReadOnly is returned by what would write to a database that was opened for reading.
+var ErrReadOnly = errors.New("database is open for reading only")
+
 // backend is a database of one dialect.
 type backend interface {
 	Querier
 	write(ctx context.Context, f func(context.Context, Tx) error) error
 	exec(ctx context.Context, sql string, args []any) (int64, error)
 	view(ctx context.Context, f func(context.Context, Querier) error) error
+	fill(ctx context.Context, f func(context.Context, Filling) error) error
 	sqlDB(ctx context.Context) (*sql.DB, func() error, error)
+	use() use
 	rewrite(sql string) string
 	close() error
 }
@@ -61,6 +66,8 @@ type DB struct {
 	dialect Dialect
 	backend backend
 	pool    *pgxpool.Pool
+	observe *observer
+	upTo    map[string]int64
 }
 
 var _ Querier = (*DB)(nil)
@@ -76,7 +83,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults(d)
-	db := &DB{dialect: d}
+	db := &DB{dialect: d, observe: newObserver(cfg.Metrics, d), upTo: cfg.UpTo}
 	if d == SQLite {
 		db.backend, err = openSQLite(cfg)
 	} else {
@@ -88,6 +95,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", cfg, err)
 	}
+	registerUse(cfg.Metrics, db.backend.use)
 	return db, nil
 }
 
@@ -105,17 +113,31 @@ func (db *DB) SQL(sql string) string { return db.backend.rewrite(sql) }
 // hold a connection until they are closed; do not query once more while holding them. On PostgreSQL a query whose
 // connection is lost before its first row is repeated, so that it must not write.
 func (db *DB) Query(ctx context.Context, sql string, args ...any) (Rows, error) {
-	return db.backend.Query(ctx, sql, args...)
+	ctx, op := db.observe.begin(ctx, kindQuery, sql)
+	rows, err := db.backend.Query(ctx, sql, args...)
+	if err != nil {
+		op.end(err)
+		return nil, mark(err)
+	}
+	return &observedRows{Rows: rows, op: op}, nil
 }
 
 // QueryRow is Query for one row. The connection is held until Scan, which must be called.
 func (db *DB) QueryRow(ctx context.Context, sql string, args ...any) Row {
-	return db.backend.QueryRow(ctx, sql, args...)
+	ctx, op := db.observe.begin(ctx, kindQuery, sql)
+	return &observedRow{Row: db.backend.QueryRow(ctx, sql, args...), op: op}
 }
 
 // View runs f on one snapshot: all its queries see the same commits.
 func (db *DB) View(ctx context.Context, f func(context.Context, Querier) error) error {
-	return db.backend.view(ctx, f)
+	ctx, op := db.observe.begin(ctx, kindView, "")
+	run := f
+	if op.span != nil {
+		run = func(ctx context.Context, q Querier) error { return f(ctx, tracedQuerier{q, db.observe}) }
+	}
+	err := db.backend.view(ctx, run)
+	op.end(err)
+	return mark(err)
 }
 
 // Write runs f in a transaction and commits it when f returns nil. When Write has returned nil, what f wrote is
@@ -125,12 +147,22 @@ func (db *DB) View(ctx context.Context, f func(context.Context, Querier) error) 
 //
 // An error for which IsConnectionLost holds leaves open whether the transaction was committed.
 func (db *DB) Write(ctx context.Context, f func(context.Context, Tx) error) error {
-	return db.backend.write(ctx, f)
+	ctx, op := db.observe.begin(ctx, kindWrite, "")
+	run := f
+	if op.span != nil {
+		run = func(ctx context.Context, tx Tx) error { return f(ctx, tracedTx{tx, db.observe}) }
+	}
+	err := db.backend.write(ctx, run)
+	op.end(err)
+	return mark(err)
 }
 
 // Exec is Write for one statement.
 func (db *DB) Exec(ctx context.Context, sql string, args ...any) (int64, error) {
-	return db.backend.exec(ctx, sql, args)
+	ctx, op := db.observe.begin(ctx, kindExec, sql)
+	n, err := db.backend.exec(ctx, sql, args)
+	op.end(err)
+	return n, mark(err)
 }
 
 // Close waits for the writes that were accepted and closes all connections.

@@ -7,13 +7,13 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
+	"hongyan/platform/obs/obstest"
 	"hongyan/platform/sqldb"
 	"hongyan/test/pgtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { obstest.Main(m) }
 
 func TestSQLIsWrittenOnce(t *testing.T) {
 	lite, pg := open(t, "sqlite:"+t.TempDir()+"/x.db"), open(t, pgtest.Start(t))

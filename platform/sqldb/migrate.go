@@ -17,6 +17,9 @@ import (
 // migrationLock is the key of the advisory lock that lets one process at a time migrate a PostgreSQL database.
 const migrationLock = 0x686f6e6779616e // "hongyan"
 
+// migrationSuffix ends the names of the tables that hold the versions of schemas.
+const migrationSuffix = "_migration"
+
 var identifier = regexp.MustCompile(`^[a-z][a-z0-9_]{0,40}$`)
 
 // Migration brings a schema up to date.
@@ -46,7 +49,7 @@ func (db *DB) Migrate(ctx context.Context, m Migration) (err error) {
 
 	dialect := goose.DialectSQLite3
 	opts := []goose.ProviderOption{
-		goose.WithTableName(m.Name + "_migration"),
+		goose.WithTableName(m.Name + migrationSuffix),
 		goose.WithDisableGlobalRegistry(true),
 		goose.WithLogger(goose.NopLogger()),
 	}
@@ -63,7 +66,12 @@ func (db *DB) Migrate(ctx context.Context, m Migration) (err error) {
 	if err != nil {
 		return fmt.Errorf("migrate %s: %w", m.Name, err)
 	}
-	if _, err := provider.Up(ctx); err != nil {
+	if upTo := db.upTo[m.Name]; upTo > 0 {
+		_, err = provider.UpTo(ctx, upTo)
+	} else {
+		_, err = provider.Up(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("migrate %s: %w", m.Name, err)
 	}
 	return nil

@@ -41,6 +41,7 @@ func openPostgres(ctx context.Context, cfg Config) (*postgres, error) {
 	for _, s := range sessionSettings(cfg) {
 		pc.ConnConfig.RuntimeParams[s.name] = s.value
 	}
+	pc.ConnConfig.RuntimeParams["application_name"] = sessionName(cfg.Application, pc.ConnConfig.RuntimeParams["application_name"])
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return nil, err
@@ -63,7 +64,12 @@ type setting struct {
 func sessionSettings(cfg Config) []setting {
 	ms := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 	keepalive := strconv.Itoa(max(1, int(cfg.TCPUserTimeout/time.Second)/3))
+	readOnly := "off"
+	if cfg.ReadOnly {
+		readOnly = "on"
+	}
 	return []setting{
+		{name: "default_transaction_read_only", value: readOnly},
 		{name: "idle_in_transaction_session_timeout", value: ms(cfg.IdleTxTimeout)},
 		{name: "lock_timeout", value: ms(cfg.LockTimeout)},
 		{name: "statement_timeout", value: ms(cfg.StatementTimeout)},

@@ -10,11 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"modernc.org/sqlite"
 )
 
-// lite is a SQLite database: one writer and a few readers.
+// lite is a SQLite database: one writer, unless it is open for reading only, and a few readers.
 type lite struct {
 	cfg     Config
 	rw      *rewriter
@@ -26,8 +27,14 @@ type lite struct {
 }
 
 func openSQLite(cfg Config) (*lite, error) {
+	if cfg.ReadOnly {
+		return openSQLiteReadOnly(cfg)
+	}
 	path := cfg.sqlitePath()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	if err := makePrivate(path); err != nil {
 		return nil, err
 	}
 	rw := &rewriter{dialect: SQLite}
@@ -60,6 +67,30 @@ func openSQLite(cfg Config) (*lite, error) {
 	}, nil
 }
 
+// makePrivate makes the file where it is missing, for nobody but this user: the driver would let all read it, and gives
+// the files beside it the mode of this one.
+func makePrivate(path string) error {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
+
+// openSQLiteReadOnly opens a database that is there. Its connections are as able to write as others, so that the last one
+// tidies up the log of a process that was killed; that they do not is a setting of theirs.
+func openSQLiteReadOnly(cfg Config) (*lite, error) {
+	if _, err := os.Stat(cfg.sqlitePath()); err != nil {
+		return nil, err
+	}
+	rw := &rewriter{dialect: SQLite}
+	reading, err := sqlite.NewConnector(liteDSN(cfg, true))
+	if err != nil {
+		return nil, err
+	}
+	return &lite{cfg: cfg, rw: rw, readers: newLitePool(reading, rw, cfg.MaxConns)}, nil
+}
+
 // liteDSN is the driver's name of the database with the settings of a connection.
 func liteDSN(cfg Config, readOnly bool) string {
 	cache := cfg.CacheKiB
@@ -77,6 +108,9 @@ func liteDSN(cfg Config, readOnly bool) string {
 	}
 	q.Add("_pragma", fmt.Sprintf("cache_size(-%d)", cache))
 	path := (&url.URL{Path: cfg.sqlitePath()}).EscapedPath()
+	if cfg.ReadOnly {
+		q.Set("mode", "rw") // not made where it is missing
+	}
 	return "file:" + path + "?" + q.Encode()
 }
 
@@ -143,11 +177,14 @@ func (l *lite) view(ctx context.Context, f func(context.Context, Querier) error)
 }
 
 func (l *lite) write(ctx context.Context, f func(context.Context, Tx) error) error {
+	if l.writer == nil {
+		return ErrReadOnly
+	}
 	return l.writer.do(ctx, f)
 }
 
 func (l *lite) exec(ctx context.Context, sql string, args []any) (n int64, err error) {
-	err = l.writer.do(ctx, func(ctx context.Context, tx Tx) error {
+	err = l.write(ctx, func(ctx context.Context, tx Tx) error {
 		n, err = tx.Exec(ctx, sql, args...)
 		return err
 	})
@@ -156,6 +193,9 @@ func (l *lite) exec(ctx context.Context, sql string, args []any) (n int64, err e
 
 // sqlDB opens the same database for goose, which speaks database/sql.
 func (l *lite) sqlDB(context.Context) (*sql.DB, func() error, error) {
+	if l.writer == nil {
+		return nil, nil, ErrReadOnly
+	}
 	connector, err := sqlite.NewConnector(liteDSN(l.cfg, false))
 	if err != nil {
 		return nil, nil, err
@@ -168,6 +208,10 @@ func (l *lite) sqlDB(context.Context) (*sql.DB, func() error, error) {
 func (l *lite) close() error {
 	// The writer closes last: the last connection folds the log back into the file.
 	l.closing.Do(func() {
+		if l.writer == nil {
+			l.closed = l.readers.close()
+			return
+		}
 		l.closed = errors.Join(l.readers.close(), l.copier.stop(), l.writer.stop())
 	})
 	return l.closed
@@ -182,6 +226,8 @@ type litePool struct {
 	mu     sync.Mutex
 	idle   []*liteConn
 	closed bool
+	// waits are how often a connection was waited for.
+	waits atomic.Uint64
 }
 
 func newLitePool(connector driver.Connector, rw *rewriter, size int) *litePool {
@@ -191,8 +237,13 @@ func newLitePool(connector driver.Connector, rw *rewriter, size int) *litePool {
 func (p *litePool) get(ctx context.Context) (*liteConn, error) {
 	select {
 	case p.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	default:
+		p.waits.Add(1)
+		select {
+		case p.slots <- struct{}{}:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
 	p.mu.Lock()
 	if p.closed {

@@ -9,7 +9,8 @@ import (
 )
 
 // logAccess writes one line for a request: at level debug, and at info where the server was at fault. It holds neither
-// the token nor the body, and who is signed in and from where as far as that is known.
+// the token nor the body, and who is signed in and from where as far as that is known. What machines look for is a field
+// of its own where lines are few.
 func logAccess(q *request, method string, path func() string, status int, took time.Duration) {
 	line := func() any {
 		text := fmt.Sprintf("%s %s %d %dms request_id=%s", method, path(), status, took.Milliseconds(), q.id)
@@ -22,7 +23,11 @@ func logAccess(q *request, method string, path func() string, status int, took t
 		return text
 	}
 	if status >= http.StatusInternalServerError {
-		logx.Info(line())
+		fields := []logx.LogField{logx.Field("request_id", q.id)}
+		if q.span != nil {
+			fields = append(fields, logx.Field("trace", q.span.SpanContext().TraceID().String()))
+		}
+		logx.Infow(fmt.Sprint(line()), fields...)
 		return
 	}
 	logx.Debugfn(line)

@@ -9,13 +9,9 @@ import (
 // clientAddress returns the address of whoever sent the request. X-Forwarded-For is read from its end, only as long as
 // the hop that wrote it is trusted. The zero Addr says that it is not known.
 func clientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	address := peer.Addr().Unmap()
+	address := peerAddress(r)
 	lines := r.Header["X-Forwarded-For"]
-	if len(lines) == 0 || !isTrusted(address, trusted) {
+	if !address.IsValid() || len(lines) == 0 || !isTrusted(address, trusted) {
 		return address
 	}
 	hops := strings.Split(strings.Join(lines, ","), ",")
@@ -30,6 +26,15 @@ func clientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
 		}
 	}
 	return address
+}
+
+// peerAddress is the address of who has connected; the zero Addr where it is not known.
+func peerAddress(r *http.Request) netip.Addr {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return peer.Addr().Unmap()
 }
 
 func isTrusted(address netip.Addr, trusted []netip.Prefix) bool {

@@ -17,7 +17,13 @@ func (s *Service) authenticate(ctx context.Context, q *request) error {
 		}
 		return matrix.NewError(matrix.CodeMissingToken, "Missing access token.")
 	}
-	session, err := s.sessions.get(ctx, q.token, q.address, func() error { return s.limits.mayTryToken(q.address) })
+	session, err := s.sessions.get(ctx, q.token, q.address, func() error {
+		err := s.limits.mayTryToken(q.address)
+		if err != nil {
+			s.metrics.limit("token", "address")
+		}
+		return err
+	})
 	if err != nil {
 		if refusal := (*matrix.Error)(nil); errors.As(err, &refusal) && refusal.Code == matrix.CodeUnknownToken {
 			s.limits.countBadToken(q.address)

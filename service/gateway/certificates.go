@@ -46,6 +46,13 @@ func (c *Certificates) load() error {
 	return nil
 }
 
+// Expiry is when the certificate in use ends.
+func (c *Certificates) Expiry() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.loaded.Leaf.NotAfter
+}
+
 // get returns the certificate of a handshake. Files that cannot be read leave the last one in use.
 func (c *Certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()

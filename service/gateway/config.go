@@ -20,7 +20,7 @@ type Config struct {
 	// PublicURL is the address that clients reach the server at ("https://chat.example.org"), told in
 	// /.well-known/matrix/client.
 	PublicURL string `yaml:"public_url"`
-	// TrustedProxies are address ranges (CIDR) whose X-Forwarded-For is believed.
+	// TrustedProxies are address ranges (CIDR) whose X-Forwarded-For and X-Hongyan-Retry-Key are believed.
 	TrustedProxies []string `yaml:"trusted_proxies"`
 	// Support is answered in /.well-known/matrix/support.
 	Support SupportConfig `yaml:"support"`

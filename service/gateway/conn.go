@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -84,16 +85,30 @@ type lot struct {
 	// base is the context of what happens on them.
 	base    context.Context //nolint:containedctx // as http.Server's BaseContext: it ends with the listener
 	address net.Addr
-	conns   chan net.Conn
-	closed  chan struct{}
-	once    sync.Once
+	// listener tells whether clients are to open their next connection elsewhere.
+	listener *Listener
+	conns    chan net.Conn
+	closed   chan struct{}
+	once     sync.Once
 }
 
 // lotKey finds the lot of a request's listener in its context.
 type lotKey struct{}
 
-func newLot(base context.Context, address net.Addr) *lot {
-	return &lot{base: base, address: address, conns: make(chan net.Conn), closed: make(chan struct{})}
+func newLot(base context.Context, address net.Addr, listener *Listener) *lot {
+	return &lot{base: base, address: address, listener: listener, conns: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+// leaves tells whether the client of a request is to be sent away.
+func (l *lot) leaves() bool { return l != nil && l.listener.leaving.Load() }
+
+// closes tells whether nothing is to wait there any more.
+func (l *lot) closes() bool { return l != nil && l.listener.closing.Load() }
+
+// lotOf returns the lot of a request's listener; nil where it has none.
+func lotOf(r *http.Request) *lot {
+	l, _ := r.Context().Value(lotKey{}).(*lot)
+	return l
 }
 
 // put gives a connection back. One that comes too late is closed.

@@ -19,6 +19,13 @@ func setCORS(h http.Header) {
 	h["Access-Control-Expose-Headers"] = corsExpose
 }
 
+// setHeader makes the header of an answer what it is at the beginning.
+func setHeader(h http.Header, id string) {
+	clear(h)
+	setCORS(h)
+	h["X-Request-Id"] = []string{id}
+}
+
 // preflight answers OPTIONS, on any path and without any logic of the endpoint.
 func preflight(w http.ResponseWriter) {
 	w.Header()["Access-Control-Max-Age"] = corsMaxAge

@@ -18,6 +18,7 @@ import (
 	gatewaypb "hongyan/api/gateway"
 	identitypb "hongyan/api/identity"
 	"hongyan/matrix"
+	"hongyan/platform/bus"
 	"hongyan/platform/httpx"
 	"hongyan/platform/rpc"
 	"hongyan/service/gateway"
@@ -122,8 +123,13 @@ type edge struct {
 type edgeOptions struct {
 	config     func(*gateway.Config)
 	rateLimits bool
+	// bus is shared with other gateways; nil for none.
+	bus bus.Bus
 	// routes are served beside those of every edge.
-	routes []httpx.Route
+	routes  []httpx.Route
+	foreign gateway.Foreign
+	// ready is Deps.Ready.
+	ready func() bool
 	// transport makes the upstream of a handler; httpx.Local where nil.
 	transport func(http.Handler) http.RoundTripper
 }
@@ -160,13 +166,24 @@ func newEdge(t *testing.T, opts edgeOptions) *edge {
 	handler, err := httpx.NewServer("fake", bindings, httpx.Options{})
 	require.NoError(t, err)
 	s, err := gateway.New(cfg, gateway.Deps{
-		Identity: e.identity, Clock: e.clock.Now, Rand: bytes.NewReader(make([]byte, 64)), RateLimits: opts.rateLimits,
+		Identity: e.identity, Clock: e.clock.Now, Rand: bytes.NewReader(make([]byte, 64)), RateLimits: opts.rateLimits, Bus: opts.bus,
 		RoomVersions:     gateway.RoomVersions{Default: "12", Available: map[string]string{"11": "stable", "12": "stable"}},
+		Foreign:          opts.foreign,
+		Ready:            opts.ready,
 		UnstableFeatures: map[string]bool{"org.example.feature": true},
 		Upstreams:        []gateway.Upstream{{Service: "fake", Routes: httpx.Routes(bindings), Transport: opts.transport(handler)}},
 	})
 	require.NoError(t, err)
 	e.service = s
+	if opts.bus != nil {
+		ctx, stop := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- s.Run(ctx) }()
+		t.Cleanup(func() {
+			stop()
+			require.NoError(t, <-done)
+		})
+	}
 	conns, local := rpc.NewLocal(rpc.Options{})
 	server := rpc.NewServer("gateway", rpc.Options{})
 	s.Register(server)

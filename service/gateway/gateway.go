@@ -10,10 +10,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
 	gatewaypb "hongyan/api/gateway"
 	identitypb "hongyan/api/identity"
+	"hongyan/platform/bus"
 	"hongyan/platform/httpx"
 )
 
@@ -29,10 +31,18 @@ type Deps struct {
 	UnstableFeatures map[string]bool
 	// RateLimits counts requests; where it is off, nothing is refused for being too fast.
 	RateLimits bool
+	// Bus tells other gateways what is counted, so that a limit is one for all of them together; nil where there are none.
+	Bus bus.Bus
 	// Clock is the time, with its monotonic part.
 	Clock func() time.Time
 	// Rand makes request ids unique.
 	Rand io.Reader
+	// Foreign are the services that are not part of the program; nil for none.
+	Foreign Foreign
+	// Ready tells whether load balancers shall send requests; nil for always. It must be quick.
+	Ready func() bool
+	// TrustTraces continues the traces that requests name, as something in front of the gateway began them.
+	TrustTraces bool
 	// Metrics registers the metrics; nil for none.
 	Metrics prometheus.Registerer
 }
@@ -58,6 +68,11 @@ type Service struct {
 	metrics  *metrics
 	clock    func() time.Time
 	parking  parking
+	remote   remotePolls
+	foreign  *foreignRoutes // nil for none
+	health   health
+	// trustTraces is Deps.TrustTraces.
+	trustTraces bool
 }
 
 // New checks the configuration and builds the table of routes. It starts nothing.
@@ -84,24 +99,47 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		return deps.Identity.Authenticate(ctx, req)
 	}
 	s := &Service{
-		cfg: cfg, trusted: trusted, ids: ids, clock: deps.Clock,
-		sessions: newSessions(authenticate, deps.Clock, cfg.Auth),
+		cfg: cfg, trusted: trusted, ids: ids, clock: deps.Clock, trustTraces: deps.TrustTraces,
+		sessions: newSessions(authenticate, deps.Clock, cfg.Auth), health: health{ready: deps.Ready},
 	}
 	if deps.RateLimits {
-		s.limits = newLimits(cfg.Limits, deps.Clock)
+		s.limits = newLimits(cfg.Limits, deps.Clock, deps.Bus)
 	}
-	s.metrics = newMetrics(deps.Metrics)
+	s.metrics = newMetrics(deps.Metrics, s.sessions)
 	if s.routes, err = s.newTable(deps); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	if deps.Foreign != nil {
+		own := []string{"gateway", "identity"}
+		for _, up := range deps.Upstreams {
+			own = append(own, up.Service)
+		}
+		s.foreign = &foreignRoutes{foreign: deps.Foreign, own: own, metrics: s.metrics}
 	}
 	return s, nil
 }
 
-// Run waits until ctx ends, has the polls answered that were taken over from net/http, and waits for them.
+// Run keeps the routes of foreign services and counts together with other gateways until ctx ends. It then has the polls
+// answered that were taken over from net/http, and waits for them.
 func (s *Service) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	if s.foreign != nil {
+		group.Go(func() error { s.foreign.run(ctx); return nil })
+	}
+	if s.limits != nil && s.limits.share != nil {
+		group.Go(func() error { return s.limits.runShare(ctx) })
+	}
 	<-ctx.Done()
+	err := group.Wait()
 	s.parking.close()
-	return nil
+	return err
+}
+
+// Leave tells load balancers that the gateway leaves, and has each further request's token looked up anew. It is called
+// before the gateway leaves the registry, from where on nobody tells it of tokens that end.
+func (s *Service) Leave() {
+	s.health.leaving.Store(true)
+	s.sessions.leave()
 }
 
 // newTable gathers the routes of all services and the gateway's own.
@@ -112,7 +150,7 @@ func (s *Service) newTable(deps Deps) (*table, error) {
 			return nil, err
 		}
 	}
-	own := &local{cfg: s.cfg, versions: deps.RoomVersions, features: deps.UnstableFeatures, has: t.has}
+	own := &local{cfg: s.cfg, versions: deps.RoomVersions, features: deps.UnstableFeatures, has: t.has, health: &s.health}
 	handler, err := httpx.NewServer("gateway", own.bindings(), httpx.Options{})
 	if err != nil {
 		return nil, err

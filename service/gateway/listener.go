@@ -5,14 +5,16 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/zeromicro/go-zero/core/logx"
+
+	"hongyan/platform/httpx"
 )
 
 // Limits of a connection. None of them ends a long poll: reading is bounded for the header here and for bodies where
@@ -31,6 +33,11 @@ type Listener struct {
 	handler http.Handler
 	tls     *tls.Config
 	open    []net.Listener
+	// leaving has clients sent away with their next answer.
+	leaving atomic.Bool
+	// closing has new polls refused.
+	closing atomic.Bool
+	inHand  inHand
 }
 
 // NewListener returns a listener that serves plain HTTP, or HTTPS where certificates is not nil. name is for the log.
@@ -88,14 +95,26 @@ func (l *Listener) Close() {
 	l.open = nil
 }
 
+// Leave sends clients away: whoever is answered from now on closes the connection and opens the next one elsewhere. New
+// connections are taken as before, until Run's context ends: who sends on one that was just closed would have to repeat.
+func (l *Listener) Leave() { l.leaving.Store(true) }
+
+// Answered returns a channel that is closed when the requests are answered that are in hand now. Those that come meanwhile
+// are answered, and not waited for, nor are those that an earlier call waited for; only polls are refused, which would come
+// again and again.
+func (l *Listener) Answered() <-chan struct{} {
+	l.closing.Store(true)
+	return l.inHand.turn()
+}
+
 // Run serves until ctx ends. It then accepts nothing new and waits for the requests that are being answered, until
 // drain ends; what is left is cut off.
 func (l *Listener) Run(ctx, drain context.Context) error {
-	errorLog := log.New(lineWriter{name: l.name}, "", 0)
+	errorLog := httpx.ErrorLog(l.name)
 	unused := unusedConns{conns: map[net.Conn]struct{}{}}
-	returned := newLot(context.WithoutCancel(ctx), l.open[0].Addr())
+	returned := newLot(context.WithoutCancel(ctx), l.open[0].Addr(), l)
 	server := &http.Server{
-		Handler:           l.handler,
+		Handler:           l.inHand.count(l.handler),
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
@@ -170,12 +189,4 @@ func (u *unusedConns) close() {
 	for c := range u.conns {
 		_ = c.Close() // nobody waits for it
 	}
-}
-
-// lineWriter passes net/http's complaints about clients on, for those who debug.
-type lineWriter struct{ name string }
-
-func (w lineWriter) Write(line []byte) (int, error) {
-	logx.Debugf("%s: %s", w.name, line)
-	return len(line), nil
 }

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -187,4 +188,55 @@ func TestHTTPSWithARenewedCertificate(t *testing.T) {
 
 	_, err = gateway.LoadCertificates(cert, key, at.Now)
 	require.ErrorContains(t, err, key)
+}
+
+// Answered waits for the requests that are in hand, and for no others.
+func TestAnswered(t *testing.T) {
+	entered, release := make(chan struct{}), map[string]chan struct{}{"/first": make(chan struct{}), "/second": make(chan struct{})}
+	l := gateway.NewListener("test", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		entered <- struct{}{}
+		<-release[r.URL.Path]
+	}), nil)
+	require.NoError(t, l.Listen(t.Context(), "127.0.0.1:0"))
+	<-l.Answered() // nothing is in hand
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- l.Run(ctx, t.Context()) }()
+	var fetching sync.WaitGroup
+	get := func(path string) {
+		fetching.Go(func() { fetch(t, http.DefaultTransport, "http://"+l.Addr().String()+path) })
+		<-entered
+	}
+	get("/first")
+	answered := l.Answered()
+	get("/second")
+	select {
+	case <-answered:
+		require.Fail(t, "the first is in hand")
+	default:
+	}
+	close(release["/first"])
+	<-answered
+	close(release["/second"])
+	stop()
+	fetching.Wait()
+	require.NoError(t, <-done)
+}
+
+// While the last answers are waited for, whoever comes is answered, but nobody waits for news.
+func TestNoPollsWhileTheDoorCloses(t *testing.T) {
+	e := newEdge(t, edgeOptions{})
+	l := gateway.NewListener("test", e.service, nil)
+	require.NoError(t, l.Listen(t.Context(), "127.0.0.1:0"))
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- l.Run(ctx, t.Context()) }()
+	e.url = "http://" + l.Addr().String()
+	<-l.Answered()
+	require.Equal(t, 200, e.get("/_matrix/client/v3/account/whoami", token("tok-alice")).status)
+	poll := e.get("/_matrix/client/v3/sync", token("tok-alice"))
+	require.Equal(t, 503, poll.status)
+	require.NotEmpty(t, poll.header.Get("Retry-After"))
+	stop()
+	require.NoError(t, <-done)
 }

@@ -21,6 +21,8 @@ type local struct {
 	features map[string]bool
 	// has tells whether some service serves a route.
 	has func(method, path string) bool
+	// health is what load balancers are told.
+	health *health
 }
 
 // Routes are the routes that the gateway answers by itself.
@@ -35,6 +37,7 @@ func (l *local) bindings() []httpx.Binding {
 		get("/_matrix/client/v3/capabilities", httpx.AuthRequired, httpx.LimitDefault, l.getCapabilities),
 		get("/.well-known/matrix/client", httpx.AuthNone, httpx.LimitNone, l.getWellKnown),
 		get("/.well-known/matrix/support", httpx.AuthNone, httpx.LimitNone, l.getSupport),
+		get(healthPath, httpx.AuthNone, httpx.LimitNone, l.getHealth),
 		get("/", httpx.AuthNone, httpx.LimitNone, l.getLandingPage),
 	}
 }

@@ -99,8 +99,7 @@ func canTake(r *http.Request) *lot {
 	if r.Method != http.MethodGet || r.ProtoMajor != 1 || r.ProtoMinor < 1 || r.TLS != nil || r.Close || r.ContentLength != 0 {
 		return nil
 	}
-	l, _ := r.Context().Value(lotKey{}).(*lot)
-	return l
+	return lotOf(r)
 }
 
 // errTaken says that a poll goes on without net/http.
@@ -114,7 +113,7 @@ func (s *Service) goOn(ctx context.Context, w *edgeWriter, q *request, p *poll) 
 		cancel(httpx.ErrAnswerNow)
 		return w.wait(ended, w)
 	}
-	base, cancel := context.WithCancelCause(obs.WithRequestID(w.lot.base, q.id))
+	base, cancel := context.WithCancelCause(obs.WithRequestID(q.traced(w.lot.base), q.id))
 	t := &takenPoll{s: s, q: q, lot: w.lot, poll: p, wait: w.wait, cancel: cancel}
 	conn, buffered, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err != nil {
@@ -146,21 +145,26 @@ func (t *takenPoll) run(ctx context.Context) {
 	t.s.sessions.unpark(t.poll)
 	if gone || answer.broken {
 		_ = t.conn.Close() // nobody reads what could be said about it
-		t.finish(statusClientGone)
+		t.finish(httpx.StatusClientGone)
 		return
+	}
+	leaves := t.lot.leaves()
+	if leaves {
+		answer.header["Connection"] = connectionClose
 	}
 	_ = t.conn.SetReadDeadline(time.Time{}) // a connection that is closed is noticed by the write
 	if _, err := t.conn.Write(answer.bytes()); err != nil {
 		_ = t.conn.Close() // nobody reads what could be said about it
-		t.finish(statusClientGone)
+		t.finish(httpx.StatusClientGone)
 		return
 	}
 	t.finish(answer.status)
+	if leaves {
+		_ = t.conn.Close() // the answer said so
+		return
+	}
 	t.lot.put(t.conn)
 }
-
-// statusClientGone is for metrics only: nobody is left to read an answer.
-const statusClientGone = 499
 
 // longAgo as a deadline ends what waits.
 var longAgo = time.Unix(1, 0)
@@ -231,6 +235,7 @@ func (t *takenPoll) request(ctx context.Context) *http.Request {
 // finish counts and logs.
 func (t *takenPoll) finish(status int) {
 	took := t.s.clock().Sub(t.q.began)
+	t.q.endSpan(status)
 	t.q.endpoint.metrics.answered(status, took)
 	route := t.q.endpoint.route
 	logAccess(t.q, route.Method, func() string { return route.Path }, status, took)

@@ -9,17 +9,18 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"hongyan/matrix"
 	"hongyan/platform/httpx"
 	"hongyan/platform/obs"
 )
 
-// headerKey tells the service, and whatever chooses its instance, the key that the request is about: a room id or a
-// user id, percent-encoded.
-const headerKey = "X-Hongyan-Key"
-
 // maxRestarts bounds how often a long poll is begun again because its token was forgotten and is still good.
 const maxRestarts = 4
+
+// errClosing refuses a poll that comes while the last answers are waited for.
+var errClosing = errors.New("this gateway closes")
 
 // request is what the edge knows of a request while it answers it.
 type request struct {
@@ -30,22 +31,34 @@ type request struct {
 	address  netip.Addr
 	id       string
 	began    time.Time
+	// body is a poll's, where it may have to be sent several times.
+	body []byte
+	// keeps is how many bytes of it are counted.
+	keeps int64
+	// span is the request's in a trace; nil before its route is known.
+	span trace.Span
 }
 
 // ServeHTTP answers everything that comes from outside. What is done before a poll is parked and after it lies in
 // functions of its own: a parked poll holds the stack of those that it is called through.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	setCORS(w.Header())
 	if r.Method == http.MethodOptions {
+		boundUnread(w, r)
+		setCORS(w.Header())
 		preflight(w)
 		return
 	}
 	q := &request{id: s.ids.next(), began: s.clock()}
-	w.Header()["X-Request-Id"] = []string{q.id}
-	ew := &edgeWriter{ResponseWriter: w}
-	err := s.admit(ew, r, q)
+	setHeader(w.Header(), q.id)
+	ew := &edgeWriter{ResponseWriter: w, from: lotOf(r)}
+	traced, err := s.admit(ew, r, q)
+	r = traced
 	switch {
 	case err != nil:
+		boundUnread(w, r)
+	case q.endpoint.route.LongPoll && ew.from.closes():
+		boundUnread(w, r)
+		err = matrix.Unavailable(errClosing)
 	case q.endpoint.route.LongPoll && q.session != nil:
 		err = s.poll(ew, r, q)
 	default:
@@ -53,6 +66,17 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = s.forward(ew, r, q)
 	}
 	s.finish(ew, r, q, err)
+}
+
+// unreadTime is how long the body of a request is waited for that is answered without it.
+const unreadTime = 2 * time.Second
+
+// boundUnread keeps a body that nobody reads from holding up the answer for as long as its client likes: net/http reads what is
+// left of it first. A connection on which it does not come in time ends with the answer.
+func boundUnread(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unreadTime)) // it can be set where there is a connection
+	}
 }
 
 // finish answers an error, counts and logs.
@@ -64,44 +88,60 @@ func (s *Service) finish(w *edgeWriter, r *http.Request, q *request, err error) 
 		s.refuse(w, r, err)
 	}
 	took := s.clock().Sub(q.began)
+	q.endSpan(w.answered())
 	if q.endpoint != nil {
 		q.endpoint.metrics.answered(w.answered(), took)
 	}
 	logAccess(q, r.Method, func() string { return obs.RedactURL(r.URL) }, w.answered(), took)
 }
 
-// admit finds the route and checks who calls and how often. An error says that nothing was answered.
+// admit finds the route and checks who calls and how often. An error says that nothing was answered. It returns the
+// request with the trace that it belongs to.
 //
 //go:noinline
-func (s *Service) admit(w *edgeWriter, r *http.Request, q *request) error {
+func (s *Service) admit(w *edgeWriter, r *http.Request, q *request) (*http.Request, error) {
 	q.address = clientAddress(r, s.trusted)
-	match, err := s.routes.matcher.Match(r.Method, r.URL.EscapedPath())
+	match, err := s.find(r.Method, r.URL.EscapedPath())
 	if err != nil {
 		if match.Allow != "" {
 			w.Header().Set("Allow", match.Allow)
 		}
-		return err
+		return r, err
 	}
 	if match.Value.transport == nil {
-		return matrix.NewError(matrix.CodeUnrecognized, "Unrecognized request: this server does not have it yet.")
+		return r, matrix.NewError(matrix.CodeUnrecognized, "Unrecognized request: this server does not have it yet.")
 	}
 	q.endpoint, q.params = match.Value, match.Params
+	r = s.beginSpan(r, q)
 	if q.endpoint.route.Auth != httpx.AuthNone {
 		q.token = accessToken(r)
 		if err := s.authenticate(r.Context(), q); err != nil {
-			return err
+			return r, err
 		}
 	}
 	dropAccessToken(r)
 	if err := s.limits.take(q.endpoint.route.Limit, q.user(), q.address); err != nil {
-		return err
+		counted := "account"
+		if q.user() == "" {
+			counted = "address"
+		}
+		s.metrics.limit(q.endpoint.route.Limit, counted)
+		return r, err
 	}
-	return checkLength(r, q.endpoint.route)
+	return r, checkLength(r, q.endpoint.route)
 }
 
-// forward has a service answer. What keeps it from answering is 503, and nothing where the client went away.
+// forward has a service answer.
 func (s *Service) forward(w *edgeWriter, r *http.Request, q *request) error {
-	err := httpx.Forward(w, r, q.endpoint.transport)
+	if q.endpoint.remote {
+		return s.forwardRemote(w, r, q)
+	}
+	return s.answer(w, r, q.endpoint.transport)
+}
+
+// answer has a service answer. What keeps it from answering is 503, and nothing where the client went away.
+func (s *Service) answer(w *edgeWriter, r *http.Request, transport http.RoundTripper) error {
+	err := httpx.Forward(w, r, transport)
 	if err == nil {
 		return nil
 	}
@@ -118,6 +158,7 @@ func (s *Service) forward(w *edgeWriter, r *http.Request, q *request) error {
 // poll has a service answer a long poll that ends when its token is forgotten. Then the token is looked up again: the
 // client reads what is wrong with it, or the poll begins anew.
 func (s *Service) poll(w *edgeWriter, r *http.Request, q *request) error {
+	defer func() { s.remote.keep(-q.keeps) }()
 	for range maxRestarts {
 		err := s.pollOnce(w, r, q)
 		if !errors.Is(err, errPollStale) {
@@ -148,7 +189,7 @@ func (s *Service) pollOnce(w *edgeWriter, r *http.Request, q *request) (err erro
 	}()
 	w.poll, w.lot = parked, canTake(r)
 	s.setHeaders(r, q)
-	err = s.forward(w, r.WithContext(ctx), q)
+	err = s.forwardPoll(ctx, w, r, q)
 	if w.wait != nil && err == nil {
 		if err = s.goOn(ctx, w, q, parked); errors.Is(err, errTaken) {
 			return err
@@ -156,6 +197,7 @@ func (s *Service) pollOnce(w *edgeWriter, r *http.Request, q *request) (err erro
 	}
 	w.poll, w.lot, w.wait = nil, nil, nil
 	if parked.forgotten.Load() && w.status == 0 {
+		setHeader(w.Header(), q.id) // of the answer that was dropped nothing stays
 		return errPollStale
 	}
 	return err
@@ -172,12 +214,38 @@ func (s *Service) setHeaders(r *http.Request, q *request) {
 		caller.Locked, caller.Suspended = e.GetLocked(), e.GetSuspended()
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead && q.params.Get("txnId") == "" {
-		caller.IdempotencyKey = q.id
+		caller.IdempotencyKey = s.idempotencyKey(r, q)
 	}
 	dropConnectionHeaders(r.Header)
+	dropUnderscores(r.Header)
 	httpx.SetCaller(r.Header, caller)
 	if key := q.key(); key != "" {
-		r.Header[headerKey] = []string{url.PathEscape(key)}
+		r.Header[httpx.HeaderKey] = []string{url.PathEscape(key)}
+	}
+	if !q.endpoint.remote {
+		return
+	}
+	if q.endpoint.route.Once {
+		r.Header[httpx.HeaderOnce] = marked
+	}
+	if q.endpoint.route.Idempotent && r.Method != http.MethodGet && r.Method != http.MethodPut {
+		r.Header[httpx.HeaderIdempotent] = marked
+	}
+	if q.endpoint.route.LongPoll {
+		r.Header[httpx.HeaderPoll] = marked
+	}
+}
+
+// marked is the value of a header that is there or not; nobody changes it.
+var marked = []string{"1"}
+
+// dropUnderscores removes headers with an underscore in their names. To programs that get headers as variables (CGI,
+// WSGI, Rack, PHP) X_Hongyan_User and X-Hongyan-User are one name.
+func dropUnderscores(h http.Header) {
+	for name := range h {
+		if strings.Contains(name, "_") {
+			delete(h, name)
+		}
 	}
 }
 
@@ -214,10 +282,7 @@ func (q *request) key() string {
 
 // checkLength refuses a body that says of itself that it is too large, before it is read.
 func checkLength(r *http.Request, route httpx.Route) error {
-	limit := route.MaxBody
-	if limit == 0 {
-		limit = httpx.DefaultMaxBody
-	}
+	limit := maxBody(route)
 	if r.ContentLength > limit {
 		return matrix.Errorf(matrix.CodeTooLarge, "The body is larger than %d bytes.", limit)
 	}

@@ -110,6 +110,7 @@ func TestInternalHeadersFromOutsideAreRemoved(t *testing.T) {
 		header("X-Hongyan-User", "@root:x"), header("x-hongyan-flags", "a"), header("X-HONGYAN-DEVICE", "R"),
 		header("X-Hongyan-Key", "forged"), header("X-Hongyan-Idempotency-Key", "forged"), header("X-Hongyan-Anything", "forged"),
 		header("Connection", "X-Hongyan-Remote"), header("X-Hongyan-Remote", "1.2.3.4"),
+		header("X_Hongyan_Key", "forged"), header("X-Hongyan_User", "forged"), // one name with the right one to CGI, WSGI and PHP
 	}
 	for _, with := range [][]withRequest{forged, append([]withRequest{token("tok-alice")}, forged...)} {
 		a := e.get(profile, with...)

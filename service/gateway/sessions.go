@@ -85,6 +85,8 @@ type sessions struct {
 	forgot  map[string]*forgets
 	marks   []forgetMark
 	polls   map[string]*pollList
+	// hits and misses count looks at what is known.
+	hits, misses uint64
 }
 
 func newSessions(look lookup, now func() time.Time, cfg AuthConfig) *sessions {
@@ -135,6 +137,7 @@ func (s *sessions) begin(hash tokenHash, mayLook func() error) (known *session, 
 	defer s.mu.Unlock()
 	if known = s.known[hash]; known != nil {
 		if s.usableLocked(known) {
+			s.hits++
 			return known, nil, false, nil
 		}
 		delete(s.known, hash)
@@ -146,6 +149,7 @@ func (s *sessions) begin(hash tokenHash, mayLook func() error) (known *session, 
 	if err := mayLook(); err != nil {
 		return nil, nil, false, err
 	}
+	s.misses++
 	until := now.Add(s.ttl)
 	fl = &flight{
 		done: make(chan struct{}), until: until,
@@ -271,6 +275,17 @@ func (s *sessions) forget(user string, devices []string) {
 		s.dropMarksLocked(len(s.marks) - maxForgets/2)
 	}
 	s.endPollsLocked(user, devices)
+}
+
+// leave forgets everything and remembers nothing any more: who has left the registry is not told of forgets.
+func (s *sessions) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ttl = 0
+	s.count++
+	s.floor = s.count
+	clear(s.forgot)
+	s.marks = nil
 }
 
 // dropMarksLocked replaces the oldest n forgets by one that concerns everybody: it costs look-ups, never safety.

@@ -15,6 +15,10 @@ type endpoint struct {
 	// transport is nil for a path that the specification names and nobody serves yet.
 	transport http.RoundTripper
 	metrics   *endpointMetrics
+	// remote says that it is reached over the network.
+	remote bool
+	// span is the name of its requests in traces.
+	span string
 }
 
 // table finds the endpoint of a request.
@@ -28,8 +32,12 @@ func (t *table) add(up Upstream, m *metrics) error {
 	if up.Transport == nil {
 		return fmt.Errorf("upstream %s has no transport", up.Service)
 	}
+	_, direct := up.Transport.(http.Handler)
 	for _, route := range up.Routes {
-		e := &endpoint{route: route, transport: up.Transport, metrics: m.endpoint(up.Service, route)}
+		e := &endpoint{
+			route: route, transport: up.Transport, metrics: m.endpoint(up.Service, route, !direct), span: route.Method + " " + route.Path,
+			remote: !direct,
+		}
 		if err := t.matcher.Add(route.Method, route.Path, e); err != nil {
 			return fmt.Errorf("routes of %s: %w", up.Service, err)
 		}
@@ -59,6 +67,16 @@ func (t *table) addUnbuilt() error {
 
 // has tells whether some service serves a route.
 func (t *table) has(method, path string) bool { return t.built[shape(method, path)] }
+
+// serves tells whether a path is served, with whatever method.
+func (t *table) serves(path string) bool {
+	for _, method := range [...]string{http.MethodGet, http.MethodPut, http.MethodPost, http.MethodDelete, http.MethodPatch} {
+		if match, err := t.matcher.Match(method, path); err == nil && match.Value.transport != nil {
+			return true
+		}
+	}
+	return false
+}
 
 // shape is what tells two routes apart: the names of parameters do not.
 func shape(method, path string) string {

@@ -19,8 +19,7 @@ type takenAnswer struct {
 
 func newTakenAnswer(id string) *takenAnswer {
 	a := &takenAnswer{header: http.Header{}}
-	setCORS(a.header)
-	a.header["X-Request-Id"] = []string{id}
+	setHeader(a.header, id)
 	return a
 }
 

@@ -15,6 +15,9 @@ var specVersions = []string{
 
 // getVersions is GET /_matrix/client/versions.
 func (l *local) getVersions(w http.ResponseWriter, _ *http.Request) error {
+	if err := l.health.starting(); err != nil { // many a load balancer asks here
+		return err
+	}
 	features := l.features
 	if features == nil {
 		features = map[string]bool{}

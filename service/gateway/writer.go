@@ -13,12 +13,19 @@ type edgeWriter struct {
 	http.ResponseWriter
 	// status is 0 until the answer begins.
 	status int
+	// from is where the request came in; nil in tests without a listener.
+	from *lot
 	// poll is the parked poll that is being answered, if it is one.
 	poll *poll
 	// lot is where the connection could come back from, if it can be taken; wait is set when the handler wants that.
 	lot  *lot
 	wait httpx.Wait
+	// body is what the client still sends while a service over the network answers; nil for none.
+	body *httpx.EdgeBody
 }
+
+// connectionClose sends a client away; net/http only reads it.
+var connectionClose = []string{"close"}
 
 // Park notes that the handler wants to wait without net/http (httpx.Parker).
 func (w *edgeWriter) Park(wait httpx.Wait) bool {
@@ -38,6 +45,12 @@ func (w *edgeWriter) WriteHeader(status int) {
 	}
 	if status >= http.StatusOK && w.status == 0 {
 		w.status = status
+		if w.from.leaves() {
+			w.Header()["Connection"] = connectionClose
+		}
+		if w.body != nil {
+			w.body.Answering(w.Header())
+		}
 	}
 	w.ResponseWriter.WriteHeader(status)
 }

@@ -108,7 +108,8 @@ func (g adminServer) AddRegistrationToken(ctx context.Context, req *identitypb.A
 	}
 	if t.Token == "" {
 		var err error
-		if t.Token, err = g.s.randomID(12); err != nil {
+		// Letters and digits alone: a token that began with - would be taken for an option where it is typed.
+		if t.Token, err = g.s.randomWord(nameAlphabet, 20); err != nil {
 			return nil, apiError(err)
 		}
 	}

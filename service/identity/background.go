@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/zeromicro/go-zero/core/logx"
+
+	"hongyan/service/identity/internal/store"
 )
 
 // expireInterval is how often expired rows are removed. They mean nothing before that either.
@@ -41,7 +43,5 @@ func within(ctx context.Context, limit time.Duration, do func(context.Context) e
 }
 
 func (s *Service) expire(ctx context.Context) error {
-	s.fromOne.prune()
-	s.fromAll.prune()
-	return s.store.Expire(ctx, s.nowMs(), s.cfg.Auth.Max)
+	return s.store.Expire(ctx, s.nowMs(), store.Keep{AuthSessions: s.cfg.Auth.Max, LoginFailures: maxFailures})
 }

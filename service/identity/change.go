@@ -12,6 +12,7 @@ import (
 	gatewaypb "hongyan/api/gateway"
 	"hongyan/matrix"
 	"hongyan/platform/eventlog"
+	"hongyan/platform/once"
 	"hongyan/service/identity/internal/store"
 )
 
@@ -34,7 +35,15 @@ const maxAttempts = 64
 // change lets decide look at an account and commits what it decides, if the account is still what it was; otherwise
 // it decides again. decide may read the account's other rows too: they only change with the account's version. It
 // returns nil where nothing is to be done. An account that does not exist is 404, a deactivated one M_USER_DEACTIVATED.
-func (s *Service) change(ctx context.Context, userID string, decide func(context.Context, store.Account) (*change, error)) error {
+func (s *Service) change(ctx context.Context, userID string, decide decision) error {
+	return s.changeOnce(ctx, userID, eventlog.Txn{}, decide)
+}
+
+// decision is what a use case makes of an account: see change.
+type decision func(context.Context, store.Account) (*change, error)
+
+// changeOnce is change that happens once for its transaction, where it has one. What decide decides then has log entries.
+func (s *Service) changeOnce(ctx context.Context, userID string, txn eventlog.Txn, decide decision) error {
 	for attempt := range maxAttempts {
 		account, ok, err := s.store.Account(ctx, userID)
 		if err != nil {
@@ -47,11 +56,14 @@ func (s *Service) change(ctx context.Context, userID string, decide func(context
 			return matrix.NewError(matrix.CodeUserDeactivated, "This account has been deactivated.")
 		}
 		c, err := decide(ctx, account)
-		if err != nil || c == nil {
-			return err
+		if err != nil {
+			return once.Settle(ctx, s.log, txn, err)
+		}
+		if c == nil {
+			return once.Unchanged(ctx, s.log, txn)
 		}
 		statements := append([]eventlog.Statement{store.SwapVersion(userID, account.Version)}, c.statements...)
-		err = s.commit(ctx, userID, statements, c.entries)
+		err = once.Settle(ctx, s.log, txn, s.commit(ctx, userID, txn, statements, c.entries))
 		if err == nil {
 			if c.forget != nil {
 				s.forget(ctx, userID, *c.forget)
@@ -69,7 +81,7 @@ func (s *Service) change(ctx context.Context, userID string, decide func(context
 }
 
 // commit writes statements and the log entries that tell of them, as a whole.
-func (s *Service) commit(ctx context.Context, userID string, statements []eventlog.Statement, entries []eventlog.Entry) error {
+func (s *Service) commit(ctx context.Context, userID string, txn eventlog.Txn, statements []eventlog.Statement, entries []eventlog.Entry) error {
 	var err error
 	if len(entries) == 0 {
 		err = s.store.Exec(ctx, statements...)
@@ -79,7 +91,7 @@ func (s *Service) commit(ctx context.Context, userID string, statements []eventl
 			return err
 		}
 		_, err = s.log.Append(ctx, eventlog.Append{
-			Stream: stream, Expect: eventlog.AnySeq, Entries: entries, Statements: statements,
+			Stream: stream, Expect: eventlog.AnySeq, Entries: entries, Statements: statements, Txns: once.Txns(txn),
 		})
 	}
 	if err != nil {
@@ -102,8 +114,8 @@ func pause(ctx context.Context, attempt int) error {
 }
 
 // forget makes the gateways forget the tokens of devices that have lost them. It returns when every gateway has
-// confirmed, or when what gateways knew before is too old for them to use. The change is committed: a client that
-// goes away meanwhile changes nothing.
+// confirmed, or when what gateways knew before is too old for them to use: one may be out of reach, or this process may
+// not have heard of any yet. The change is committed: a client that goes away meanwhile changes nothing.
 func (s *Service) forget(ctx context.Context, userID string, deviceIDs []string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.ForgetTimeout)
 	defer cancel()

@@ -105,7 +105,7 @@ func (s *Service) create(ctx context.Context, n newAccount) (userID string, x se
 		if err != nil {
 			return "", session{}, err
 		}
-		err = s.commit(ctx, userID, c.statements, c.entries)
+		err = s.commit(ctx, userID, eventlog.Txn{}, c.statements, c.entries)
 		if err == nil {
 			return userID, x, nil
 		}

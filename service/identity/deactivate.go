@@ -39,7 +39,7 @@ func (s *Service) postDeactivate(w http.ResponseWriter, r *http.Request) error {
 func (s *Service) deactivation(erase bool) func(context.Context, store.Account) (*change, error) {
 	return func(ctx context.Context, account store.Account) (*change, error) {
 		userID := account.UserID
-		ids, err := s.devicesIn(ctx, userID, nil)
+		devices, err := s.devicesIn(ctx, userID, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -48,11 +48,11 @@ func (s *Service) deactivation(erase bool) func(context.Context, store.Account) 
 		if erase {
 			c.do(store.DeleteProfile(userID))
 		}
-		if err := s.dropDevices(c, userID, ids); err != nil {
+		if err := s.dropDevices(c, userID, devices); err != nil {
 			return nil, err
 		}
 		c.forget = &[]string{}
 		return c, s.tell(c, identitypb.UserEventKind_USER_EVENT_KIND_DEACTIVATED, "",
-			&identitypb.UserEvent{UserId: userID, DeviceIds: ids, Erase: erase})
+			&identitypb.UserEvent{UserId: userID, DeviceIds: deviceIDs(devices), Erase: erase})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	identitypb "hongyan/api/identity"
 	"hongyan/matrix"
 	"hongyan/platform/httpx"
+	"hongyan/platform/once"
 	"hongyan/service/identity/internal/store"
 )
 
@@ -70,15 +71,16 @@ func (s *Service) putDevice(w http.ResponseWriter, r *http.Request) error {
 		return matrix.Errorf(matrix.CodeTooLarge, "display_name is longer than %d bytes.", maxDeviceName).
 			WithStatus(http.StatusBadRequest)
 	}
-	if err := s.renameDevice(r.Context(), httpx.CallerOf(r).UserID, id, body.DisplayName); err != nil {
+	if err := s.renameDevice(r, id, body.DisplayName); err != nil {
 		return err
 	}
 	httpx.WriteJSON(w, http.StatusOK, empty{})
 	return nil
 }
 
-func (s *Service) renameDevice(ctx context.Context, userID, id string, name *string) error {
-	return s.change(ctx, userID, func(ctx context.Context, _ store.Account) (*change, error) {
+func (s *Service) renameDevice(r *http.Request, id string, name *string) error {
+	userID := httpx.CallerOf(r).UserID
+	return s.changeOnce(r.Context(), userID, once.Answered(r), func(ctx context.Context, _ store.Account) (*change, error) {
 		d, ok, err := s.store.Device(ctx, userID, id)
 		if err != nil {
 			return nil, err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 
 	identitypb "hongyan/api/identity"
 	"hongyan/matrix"
@@ -66,6 +67,8 @@ func TestDeleteDevice(t *testing.T) {
 	onBoth(t, nil, func(t *testing.T, g *rig) {
 		u, other := g.register("alice"), g.register("bob")
 		second := g.login("alice", obj{"device_id": "TWO/2"}).ok().text("access_token")
+		made := g.clock.Now().UnixMilli()
+		g.clock.add(time.Second)
 		path := v3 + "/devices/TWO%2F2"
 		session := g.as(u.token, http.MethodDelete, path, nil).challenged("", "m.login.password")
 		g.works(second)
@@ -88,7 +91,12 @@ func TestDeleteDevice(t *testing.T) {
 		g.ended(second, false)
 		g.works(u.token)
 		require.Equal(t, []string{"TWO/2"}, g.forgot.take()[0].GetDeviceIds())
-		require.Equal(t, identitypb.UserEventKind_USER_EVENT_KIND_DEVICE_REMOVED, g.kinds(u.id)[3])
+		removed := g.events(u.id)[3]
+		require.EqualValues(t, identitypb.UserEventKind_USER_EVENT_KIND_DEVICE_REMOVED, removed.GetKind())
+		event := &identitypb.UserEvent{}
+		require.NoError(t, proto.Unmarshal(removed.GetBody(), event))
+		require.Equal(t, []string{"TWO/2"}, event.GetDeviceIds())
+		require.Equal(t, []int64{made}, event.GetDeviceCreatedMs(), "that tells it from another device of its id")
 		// Again, and one that never was.
 		g.as(u.token, http.MethodDelete, path, obj{"auth": u.passwordAuth()}).ok()
 		g.as(u.token, http.MethodDelete, v3+"/devices/NEVER", obj{"auth": u.passwordAuth()}).ok()

@@ -36,4 +36,8 @@
 // Failed checks are counted by account and address (IPv6: /64), and, with a higher limit, by account alone. The latter
 // does not hold for an address at which a device of the account was seen last. User-interactive auth of a session has a
 // counter of its own. So strangers may guess no faster than these limits, and lock nobody out who is at home.
+//
+// The counters are in the database, where all instances see them: a check reads them, a failed one writes. An instance lets as many
+// checks run at once as may still fail, and does not know of those that run in others, so that guesses that come at once
+// to N instances may be N times as many; the next ones are waited for N times as long.
 package identity

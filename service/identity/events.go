@@ -47,15 +47,16 @@ func (s *Service) tell(c *change, kind identitypb.UserEventKind, key string, eve
 }
 
 // tellRemoved adds the entries that say that devices are gone, and makes gateways forget them.
-func (s *Service) tellRemoved(c *change, userID string, deviceIDs []string) error {
-	for _, id := range deviceIDs {
-		err := s.tell(c, identitypb.UserEventKind_USER_EVENT_KIND_DEVICE_REMOVED, keyDeviceRemoved+id,
-			&identitypb.UserEvent{UserId: userID, DeviceIds: []string{id}})
+func (s *Service) tellRemoved(c *change, userID string, devices []store.Device) error {
+	for _, d := range devices {
+		err := s.tell(c, identitypb.UserEventKind_USER_EVENT_KIND_DEVICE_REMOVED, keyDeviceRemoved+d.DeviceID,
+			&identitypb.UserEvent{UserId: userID, DeviceIds: []string{d.DeviceID}, DeviceCreatedMs: []int64{d.CreatedMs}})
 		if err != nil {
 			return err
 		}
 	}
-	c.forget = &deviceIDs
+	ids := deviceIDs(devices)
+	c.forget = &ids
 	return nil
 }
 

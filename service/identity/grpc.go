@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	identitypb "hongyan/api/identity"
 	"hongyan/matrix"
@@ -65,6 +66,33 @@ func (g identityServer) Users(ctx context.Context, req *identitypb.UsersRequest)
 		}
 	}
 	return &identitypb.UsersResponse{Users: users}, nil
+}
+
+// Devices implements identitypb.IdentityServer.
+func (g identityServer) Devices(ctx context.Context, req *identitypb.DevicesRequest) (*identitypb.DevicesResponse, error) {
+	ids := make([]string, len(req.GetUsers()))
+	wanted := make(map[string][]string, len(ids))
+	for i, u := range req.GetUsers() {
+		ids[i] = u.GetUserId()
+		wanted[u.GetUserId()] = u.GetDeviceIds()
+	}
+	if err := checkUsers(ids); err != nil {
+		return nil, apiError(err)
+	}
+	found, err := g.s.store.DevicesOf(ctx, ids)
+	if err != nil {
+		return nil, apiError(err)
+	}
+	resp := &identitypb.DevicesResponse{}
+	for _, d := range found {
+		if only := wanted[d.UserID]; len(only) > 0 && !slices.Contains(only, d.DeviceID) {
+			continue
+		}
+		resp.Devices = append(resp.Devices, &identitypb.Device{
+			UserId: d.UserID, DeviceId: d.DeviceID, DisplayName: d.DisplayName, CreatedMs: d.CreatedMs,
+		})
+	}
+	return resp, nil
 }
 
 func checkUsers(ids []string) error {

@@ -3,10 +3,14 @@ package identity_test
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"hongyan/matrix"
+	"hongyan/service/identity"
 	"hongyan/test/pgtest"
 )
 
@@ -54,6 +58,64 @@ func TestTwoInstances(t *testing.T) {
 
 	two.post(u.token, v3+"/logout/all", nil).ok()
 	one.ended(u.token, false)
+}
+
+// Guesses that are spread over the instances count together, and survive those that they were made at.
+func TestLoginLimitOfInstances(t *testing.T) {
+	url := pgtest.Start(t)
+	limit := func(c *identity.Config) {
+		c.LoginFailures = identity.FailureConfig{Burst: 3, Interval: time.Hour, AccountBurst: 10, AccountInterval: time.Minute}
+	}
+	all := []*rig{newRig(t, url, limit), newRig(t, url, limit), newRig(t, url, limit)}
+	wrong := obj{"password": "wrong"}
+	all[0].at("192.0.2.1").register("alice")
+	for i := range 3 {
+		all[i].at("198.51.100.1").login("alice", wrong).fails(403, matrix.CodeForbidden)
+	}
+	for _, g := range append(all, newRig(t, url, limit)) {
+		g.at("198.51.100.1").login("alice", nil).fails(429, matrix.CodeLimitExceeded)
+	}
+	for i := range 7 { // of the account's 10
+		all[i%3].at(fmt.Sprintf("203.0.113.%d", i)).login("alice", wrong).fails(403, matrix.CodeForbidden)
+	}
+	for _, g := range all {
+		g.at("203.0.113.99").login("alice", nil).fails(429, matrix.CodeLimitExceeded)
+		g.at("192.0.2.1").login("alice", nil).ok()
+	}
+	for _, g := range all {
+		g.clock.add(time.Hour)
+	}
+	all[1].at("198.51.100.1").login("alice", nil).ok()
+}
+
+// Guesses that come to several instances at once may be more, and are waited for.
+func TestLoginLimitOfInstancesAtOnce(t *testing.T) {
+	url := pgtest.Start(t)
+	const burst = 3
+	limit := func(c *identity.Config) {
+		c.LoginFailures = identity.FailureConfig{Burst: burst, Interval: time.Hour}
+	}
+	all := []*rig{newRig(t, url, limit), newRig(t, url, limit)}
+	all[0].register("alice")
+	var checked atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 40 {
+		wg.Go(func() {
+			if all[i%2].login("alice", obj{"password": "wrong"}).status == 403 {
+				checked.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	require.GreaterOrEqual(t, checked.Load(), int64(burst))
+	require.LessOrEqual(t, checked.Load(), int64(2*burst))
+	debt := time.Duration(checked.Load()-burst) * time.Hour
+	for _, g := range all {
+		g.clock.add(debt)
+		g.login("alice", nil).fails(429, matrix.CodeLimitExceeded)
+		g.clock.add(time.Hour)
+	}
+	all[0].login("alice", nil).ok()
 }
 
 // What was acknowledged is there after a restart.

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -131,7 +132,9 @@ func (s *Service) authenticatePassword(ctx context.Context, c credentials, from 
 		return store.Account{}, err
 	}
 	account, ok, err := s.checkAccount(ctx, userID, *c.Password)
-	end(err == nil && !ok)
+	if endErr := end(err == nil && !ok); endErr != nil {
+		return store.Account{}, errors.Join(err, endErr)
+	}
 	switch {
 	case err != nil:
 		return store.Account{}, err
@@ -150,7 +153,7 @@ func (s *Service) checkAccount(ctx context.Context, userID, text string) (store.
 	if err != nil {
 		return store.Account{}, false, err
 	}
-	ok, err := s.hasher.Verify(ctx, account.Password, text)
+	ok, err := s.verify(ctx, account.Password, text)
 	return account, ok, busy(err)
 }
 

@@ -79,6 +79,7 @@ func TestLoginErrors(t *testing.T) {
 			"token is missing":     {obj{"type": "m.login.token"}, 400, matrix.CodeMissingParam},
 			"token is wrong":       {obj{"type": "m.login.token", "token": "x"}, 403, matrix.CodeForbidden},
 			"long device id":       {obj{"device_id": strings.Repeat("d", 256)}, 400, matrix.CodeInvalidParam},
+			"every device":         {obj{"device_id": "*"}, 400, matrix.CodeInvalidParam},
 		} {
 			t.Run(name, func(t *testing.T) {
 				g := g.in(t)

@@ -6,6 +6,7 @@ import (
 
 	identitypb "hongyan/api/identity"
 	"hongyan/platform/httpx"
+	"hongyan/platform/once"
 	"hongyan/service/identity/internal/store"
 )
 
@@ -15,7 +16,7 @@ type empty struct{}
 // postLogout is POST /logout: the device goes with its token.
 func (s *Service) postLogout(w http.ResponseWriter, r *http.Request) error {
 	caller := httpx.CallerOf(r)
-	if err := s.removeDevices(r.Context(), caller.UserID, []string{caller.DeviceID}); err != nil {
+	if err := s.removeDevices(r, []string{caller.DeviceID}); err != nil {
 		return err
 	}
 	httpx.WriteJSON(w, http.StatusOK, empty{})
@@ -24,16 +25,29 @@ func (s *Service) postLogout(w http.ResponseWriter, r *http.Request) error {
 
 // postLogoutAll is POST /logout/all.
 func (s *Service) postLogoutAll(w http.ResponseWriter, r *http.Request) error {
-	if err := s.removeDevices(r.Context(), httpx.CallerOf(r).UserID, nil); err != nil {
+	if err := s.removeDevices(r, nil); err != nil {
 		return err
 	}
 	httpx.WriteJSON(w, http.StatusOK, empty{})
 	return nil
 }
 
-// removeDevices removes those of the devices that a user has, or all where ids is nil, with their tokens.
-func (s *Service) removeDevices(ctx context.Context, userID string, ids []string) error {
-	return s.change(ctx, userID, s.removal(ids))
+// removeDevices removes those of the devices that the caller has, or all where ids is nil, with their tokens. Where they are gone
+// already the gateways forget them nevertheless: this may be the repetition of a request whose instance has died before
+// it told them.
+func (s *Service) removeDevices(r *http.Request, ids []string) error {
+	ctx, userID := r.Context(), httpx.CallerOf(r).UserID
+	gone := false
+	remove := s.removal(ids)
+	err := s.changeOnce(ctx, userID, once.Answered(r), func(ctx context.Context, account store.Account) (*change, error) {
+		c, err := remove(ctx, account)
+		gone = err == nil && c == nil
+		return c, err
+	})
+	if gone {
+		s.forget(ctx, userID, ids)
+	}
+	return err
 }
 
 // removal removes devices as removeDevices does.
@@ -48,8 +62,8 @@ func (s *Service) removal(ids []string) func(context.Context, store.Account) (*c
 	}
 }
 
-// devicesIn returns the ids of those devices that a user has: of all, where ids is nil.
-func (s *Service) devicesIn(ctx context.Context, userID string, ids []string) ([]string, error) {
+// devicesIn returns those of these devices that a user has: all, where ids is nil.
+func (s *Service) devicesIn(ctx context.Context, userID string, ids []string) ([]store.Device, error) {
 	wanted := make(map[string]bool, len(ids))
 	for _, id := range ids {
 		wanted[id] = true
@@ -58,29 +72,37 @@ func (s *Service) devicesIn(ctx context.Context, userID string, ids []string) ([
 	if err != nil {
 		return nil, err
 	}
-	var found []string
+	var found []store.Device
 	for _, d := range devices {
 		if ids == nil || wanted[d.DeviceID] {
-			found = append(found, d.DeviceID)
+			found = append(found, d)
 		}
 	}
 	return found, nil
 }
 
+func deviceIDs(devices []store.Device) []string {
+	ids := make([]string, len(devices))
+	for i, d := range devices {
+		ids[i] = d.DeviceID
+	}
+	return ids
+}
+
 // dropDevices adds to a change that devices go.
-func (s *Service) dropDevices(c *change, userID string, ids []string) error {
-	c.do(store.DeleteDevices(userID, ids)...)
-	return s.tellRemoved(c, userID, ids)
+func (s *Service) dropDevices(c *change, userID string, devices []store.Device) error {
+	c.do(store.DeleteDevices(userID, deviceIDs(devices))...)
+	return s.tellRemoved(c, userID, devices)
 }
 
 // endSessions adds to a change that a password change ended these devices.
-func (s *Service) endSessions(c *change, userID string, ids []string) error {
-	if len(ids) == 0 {
+func (s *Service) endSessions(c *change, userID string, devices []store.Device) error {
+	if len(devices) == 0 {
 		return nil
 	}
-	if err := s.dropDevices(c, userID, ids); err != nil {
+	if err := s.dropDevices(c, userID, devices); err != nil {
 		return err
 	}
 	return s.tell(c, identitypb.UserEventKind_USER_EVENT_KIND_SESSIONS_ENDED, "",
-		&identitypb.UserEvent{UserId: userID, DeviceIds: ids})
+		&identitypb.UserEvent{UserId: userID, DeviceIds: deviceIDs(devices)})
 }

@@ -2,9 +2,12 @@ package identity
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/netip"
+	"time"
 
+	"hongyan/matrix"
 	"hongyan/platform/httpx"
 )
 
@@ -33,9 +36,17 @@ func network(addr netip.Addr) netip.Prefix {
 	return p
 }
 
+// noteTimeout bounds noting a failed check, which a client that has gone away does not spare.
+const noteTimeout = 5 * time.Second
+
 // beginCheck waits until a password of an account may be checked, or fails with M_LIMIT_EXCEEDED; end says whether the
 // check has failed. See "Guessing passwords" in the package comment.
-func (s *Service) beginCheck(ctx context.Context, userID string, from origin) (end func(failed bool), err error) {
+func (s *Service) beginCheck(ctx context.Context, userID string, from origin) (end func(failed bool) error, err error) {
+	ended := func(f *failures, key string, failed bool) error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout)
+		defer cancel()
+		return f.end(ctx, key, failed)
+	}
 	// None of the parts can hold the character between them.
 	key := userID + "\x00at " + network(from.addr).String()
 	if from.signedIn {
@@ -44,30 +55,32 @@ func (s *Service) beginCheck(ctx context.Context, userID string, from origin) (e
 	if err := s.fromOne.begin(ctx, key); err != nil {
 		return nil, err
 	}
-	endOne := func(failed bool) { s.fromOne.end(key, failed) }
+	endOne := func(failed bool) error { return ended(s.fromOne, key, failed) }
 	if from.signedIn {
 		return endOne, nil
 	}
 	mine, err := s.beginOfAll(ctx, userID, from.addr)
 	if err != nil {
-		endOne(false)
-		return nil, err
+		return nil, errors.Join(err, endOne(false))
 	}
 	if !mine {
 		return endOne, nil
 	}
-	return func(failed bool) {
-		endOne(failed)
-		s.fromAll.end(userID, failed)
+	return func(failed bool) error {
+		return errors.Join(endOne(failed), ended(s.fromAll, userID, failed))
 	}, nil
 }
 
 // beginOfAll begins a check among those of all addresses, and reports whether it must be ended: who is at home neither
 // waits for others nor is refused because of them, and counts by address alone.
 func (s *Service) beginOfAll(ctx context.Context, userID string, addr netip.Addr) (mine bool, err error) {
-	wait, err := s.fromAll.try(userID)
+	wait, err := s.fromAll.try(ctx, userID)
 	if wait == nil && err == nil {
 		return true, nil
+	}
+	var limited *matrix.Error
+	if err != nil && !errors.As(err, &limited) {
+		return false, err
 	}
 	known, lookErr := s.knownAt(ctx, userID, addr)
 	if known || lookErr != nil {

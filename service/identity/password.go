@@ -65,11 +65,11 @@ func (s *Service) passwordChange(phc string, logout bool, keep string) func(cont
 		if !logout {
 			return c, nil
 		}
-		ids, err := s.devicesIn(ctx, userID, nil)
+		devices, err := s.devicesIn(ctx, userID, nil)
 		if err != nil {
 			return nil, err
 		}
-		ids = slices.DeleteFunc(ids, func(id string) bool { return id == keep })
-		return c, s.endSessions(c, userID, ids)
+		devices = slices.DeleteFunc(devices, func(d store.Device) bool { return d.DeviceID == keep })
+		return c, s.endSessions(c, userID, devices)
 	}
 }

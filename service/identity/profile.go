@@ -10,6 +10,7 @@ import (
 	identitypb "hongyan/api/identity"
 	"hongyan/matrix"
 	"hongyan/platform/httpx"
+	"hongyan/platform/once"
 	"hongyan/service/identity/internal/store"
 )
 
@@ -71,7 +72,7 @@ func (s *Service) putProfileField(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	if err := s.setField(r.Context(), userID, name, value); err != nil {
+	if err := s.setField(r, userID, name, value); err != nil {
 		return err
 	}
 	httpx.WriteJSON(w, http.StatusOK, empty{})
@@ -84,7 +85,7 @@ func (s *Service) deleteProfileField(w http.ResponseWriter, r *http.Request) err
 	if err != nil {
 		return err
 	}
-	if err := s.setField(r.Context(), userID, name, nil); err != nil {
+	if err := s.setField(r, userID, name, nil); err != nil {
 		return err
 	}
 	httpx.WriteJSON(w, http.StatusOK, empty{})
@@ -109,8 +110,8 @@ func (s *Service) ownProfile(r *http.Request) (userID, name string, err error) {
 }
 
 // setField sets a field of a profile, or removes it where value is nil. To set what is there already changes nothing.
-func (s *Service) setField(ctx context.Context, userID, name string, value json.RawMessage) error {
-	return s.change(ctx, userID, func(ctx context.Context, account store.Account) (*change, error) {
+func (s *Service) setField(r *http.Request, userID, name string, value json.RawMessage) error {
+	return s.changeOnce(r.Context(), userID, once.Answered(r), func(ctx context.Context, account store.Account) (*change, error) {
 		fields, err := s.store.Profile(ctx, userID)
 		if err != nil {
 			return nil, err

@@ -15,7 +15,7 @@ func (s *Service) bindings() []httpx.Binding {
 		v3 = "/_matrix/client/v3"
 	)
 	route := func(method, path string, auth httpx.Auth, limit httpx.Limit, h httpx.HandlerFunc) httpx.Binding {
-		return httpx.Binding{Route: httpx.Route{Method: method, Path: path, Auth: auth, Limit: limit}, Handler: answered(h)}
+		return httpx.Binding{Route: httpx.Route{Method: method, Path: path, Auth: auth, Limit: limit, Idempotent: true}, Handler: answered(h)}
 	}
 	once := func(b httpx.Binding) httpx.Binding {
 		b.Once = true

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
@@ -45,6 +46,8 @@ type Deps struct {
 	Clock      func() time.Time
 	// Rand must be safe for concurrent use.
 	Rand io.Reader
+	// Metrics registers the metrics; nil for none.
+	Metrics prometheus.Registerer
 }
 
 // Service is the identity service.
@@ -59,6 +62,7 @@ type Service struct {
 	fromOne, fromAll *failures
 	seen             *sightings
 	handler          http.Handler
+	metrics          *metrics
 }
 
 // New brings the database's schema up to date and returns the service. It starts nothing; changes are written, and so
@@ -82,18 +86,19 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 	}
 	s := &Service{
 		cfg: cfg, deps: deps, server: server,
-		hasher:  password.New(cfg.Passwords.Params, cfg.Passwords.concurrency(), cfg.Passwords.Queue, deps.Rand),
-		fromOne: newFailures(cfg.LoginFailures.Burst, cfg.LoginFailures.Interval, deps.Clock),
-		fromAll: newFailures(cfg.LoginFailures.AccountBurst, cfg.LoginFailures.AccountInterval, deps.Clock),
-		seen:    newSightings(),
+		hasher: password.New(cfg.Passwords.Params, cfg.Passwords.concurrency(), cfg.Passwords.Queue, deps.Rand),
+		seen:   newSightings(),
 	}
-	if s.store, err = store.Open(ctx, deps.DB); err != nil {
+	s.metrics = newMetrics(deps.Metrics, s.hasher)
+	logConfig := eventlog.Config{
+		TailBytes: tailBytes, OnCommit: logrpc.Waker(deps.Bus, LogName), Metrics: deps.Metrics,
+	}
+	if s.store, s.log, err = openDatabase(ctx, deps.DB, logConfig); err != nil {
 		return nil, err
 	}
-	logConfig := eventlog.Config{TailBytes: tailBytes, OnCommit: logrpc.Waker(deps.Bus, LogName)}
-	if s.log, err = eventlog.Open(ctx, deps.DB, eventlog.Schema{Name: LogName}, logConfig); err != nil {
-		return nil, err
-	}
+	limit := cfg.LoginFailures
+	s.fromOne = newFailures(limit.Burst, limit.Interval, deps.Clock, s.store)
+	s.fromAll = newFailures(limit.AccountBurst, limit.AccountInterval, deps.Clock, s.store)
 	if s.handler, err = httpx.NewServer(LogName, s.bindings(), httpx.Options{}); err != nil {
 		return nil, err
 	}

@@ -27,9 +27,15 @@ const (
 	maxDeviceName = 255
 )
 
+// allDevices stands for every device of a user where messages are sent to devices: none can have that name.
+const allDevices = "*"
+
 func (p deviceParams) validate() error {
 	if len(p.DeviceID) > maxDeviceID {
 		return matrix.Errorf(matrix.CodeInvalidParam, "device_id is longer than %d bytes.", maxDeviceID)
+	}
+	if p.DeviceID == allDevices {
+		return matrix.Errorf(matrix.CodeInvalidParam, "device_id must not be %q: that names all devices.", allDevices)
 	}
 	if p.DisplayName != nil && len(*p.DisplayName) > maxDeviceName {
 		return matrix.Errorf(matrix.CodeTooLarge, "initial_device_display_name is longer than %d bytes.", maxDeviceName).
@@ -149,11 +155,7 @@ func (s *Service) makeRoom(ctx context.Context, c *change, userID string) error 
 	slices.SortFunc(devices, func(a, b store.Device) int {
 		return cmp.Or(cmp.Compare(a.LastSeenMs, b.LastSeenMs), cmp.Compare(a.DeviceID, b.DeviceID))
 	})
-	var ids []string
-	for _, d := range devices[:len(devices)-s.cfg.MaxDevices+1] {
-		ids = append(ids, d.DeviceID)
-	}
-	return s.dropDevices(c, userID, ids)
+	return s.dropDevices(c, userID, devices[:len(devices)-s.cfg.MaxDevices+1])
 }
 
 func errLocked() error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"runtime/debug"
 	"time"
 
@@ -16,9 +15,6 @@ import (
 
 var errStopping = errors.New("the room service is stopping")
 
-// maxBackoff bounds the wait before a batch that lost its swap runs again.
-const maxBackoff = 50 * time.Millisecond
-
 // batchRun is one batch of operations of a room on its way to being settled.
 type batchRun struct {
 	s   *Service
@@ -26,11 +22,14 @@ type batchRun struct {
 	ops []*operation
 	// stale is the state that turned out not to be the newest, from which the newest is read.
 	stale *snapshot
+	// began is when it began to run, this time.
+	began time.Time
 }
 
-// run repeats the batch until all operations are settled.
+// run repeats the batch until all operations are settled. What has come meanwhile joins in while there is time for it.
 func (b *batchRun) run(ctx context.Context) {
 	for attempt := 0; ; attempt++ {
+		b.began = time.Now()
 		snap, fresh, err := b.snapshot(ctx)
 		if err != nil {
 			b.failAll(err)
@@ -61,25 +60,52 @@ func (b *batchRun) run(ctx context.Context) {
 			b.failAll(err)
 			return
 		}
-		if attempt > 0 && !pause(ctx, attempt) {
-			b.failAll(matrix.Unavailable(fmt.Errorf("room %s: %w", b.r.id, ctx.Err())))
-			return
+		if attempt > 0 {
+			b.s.tellRival(ctx, b.r)
+			if !pause(ctx, attempt) {
+				b.failAll(matrix.Unavailable(fmt.Errorf("room %s: %w", b.r.id, ctx.Err())))
+				return
+			}
+		}
+		if b.hasTime(ctx) {
+			b.ops = append(b.ops, b.s.takeMore(b.r, len(b.ops))...)
 		}
 	}
+}
+
+// hasTime tells whether there is time for further operations: they share the batch's deadline, and have a whole one to
+// themselves in the next batch.
+func (b *batchRun) hasTime(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return !ok || time.Until(deadline) > b.s.cfg.CommitTimeout/2
 }
 
 // errAgain says that the batch has to run once more.
 var errAgain = errors.New("run the batch again")
 
-// snapshot returns the state to work on; fresh tells that it was read from the database just now.
+// snapshot returns the state to work on; fresh tells that it was read from the database just now: while there is a
+// rival, it is likely to have written.
 func (b *batchRun) snapshot(ctx context.Context) (snap *snapshot, fresh bool, err error) {
-	if snap = b.r.snap.Load(); snap != nil {
-		return snap, false, nil
+	known := b.r.snap.Load()
+	if known != nil && !b.r.rival.active() {
+		b.s.metrics.hits.Inc()
+		return known, false, nil
+	}
+	b.s.metrics.misses.Inc()
+	if known != nil {
+		b.stale = known
 	}
 	if snap, err = b.s.load(ctx, b.r.id, b.stale); err != nil {
 		return nil, false, matrix.Unavailable(err)
 	}
 	if snap != nil {
+		switch {
+		case known == nil:
+		case known.stream.Seq == snap.stream.Seq:
+			b.r.rival.miss()
+		default:
+			b.r.rival.meet()
+		}
 		b.s.rooms.set(b.r, snap)
 	}
 	return snap, true, nil
@@ -113,7 +139,9 @@ func (b *batchRun) perform(ctx context.Context, w *working) bool {
 		}
 		op.wrote = len(w.events)+len(w.statements) > len(mark.events)+len(mark.statements)
 		if op.wrote && key.id != "" {
-			w.txns = append(w.txns, eventlog.Txn{Scope: key.scope, ID: key.id, Response: op.response})
+			txn := op.txn
+			txn.Response = op.response
+			w.txns = append(w.txns, txn)
 			if firsts != nil {
 				firsts[key] = op
 			}
@@ -154,6 +182,7 @@ func (b *batchRun) verify(ctx context.Context, snap *snapshot, fresh bool) error
 // outdate notes that the room has moved on from a state.
 func (b *batchRun) outdate(snap *snapshot) {
 	b.stale = snap
+	b.r.rival.meet()
 	b.s.rooms.set(b.r, nil)
 }
 
@@ -172,10 +201,12 @@ func (b *batchRun) commit(ctx context.Context, w *working) error {
 	if err != nil {
 		return matrix.Internal(err)
 	}
+	took := time.Since(b.began)
 	if _, err = b.s.log.Append(ctx, a); err != nil {
 		return b.unwritten(w, err)
 	}
 	b.s.rooms.set(b.r, w.snapshot())
+	b.r.rival.won(took)
 	return nil
 }
 
@@ -244,19 +275,6 @@ func (b *batchRun) failAll(err error) {
 		if !op.settled {
 			op.settle(nil, err)
 		}
-	}
-}
-
-// pause waits a random moment that grows with the attempts. It reports false when the context has ended.
-func pause(ctx context.Context, attempt int) bool {
-	limit := min(maxBackoff, time.Millisecond<<min(attempt, 10))
-	t := time.NewTimer(rand.N(limit) + 1)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

@@ -66,6 +66,12 @@ func (s *Service) writeRoom(ctx context.Context, q request, plan *roomPlan) ([]b
 	}
 	for attempt := 0; ; attempt++ {
 		response, err := s.tryRoom(ctx, plan, txn, int64(attempt))
+		if err != nil && txn.ID != "" {
+			// The same request may have made the room meanwhile, through another instance.
+			if first, ok, txnErr := s.log.Txn(ctx, txn.Scope, txn.ID); ok && txnErr == nil {
+				return first, nil
+			}
+		}
 		if !errors.Is(err, eventlog.ErrConflict) {
 			return response, err
 		}

@@ -7,7 +7,8 @@
 // in order against one working copy of the room's state, where later ones see earlier ones, and their events
 // become one eventlog append that expects the sequence number of the copy. While it is under way further operations
 // gather for the next one. When the room has moved on, because another instance wrote to it, it is read again and all
-// operations run again, so an operation may run several times and must have no effect but on the working copy. What it does
+// operations run again, so an operation may run several times and must have no effect but on the working copy. Two
+// instances that go on writing to one room take turns (see rivalry). What an operation does
 // beside events (aliases) is statements of the same append or, where no event is written, of a transaction of their own.
 //
 // # How a room is read

@@ -3,12 +3,14 @@ package room
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/zeromicro/go-zero/core/logx"
 
 	"hongyan/platform/eventlog"
 	"hongyan/platform/eventlog/logrpc"
+	"hongyan/platform/lease"
 )
 
 // identityLog names identity's log on the bus.
@@ -20,10 +22,19 @@ const identityFollower = "room"
 // retryFollow is the pause before following starts anew after an error that following itself does not repeat.
 const retryFollow = time.Second
 
+// followAlone does what one of the instances does for all: it follows identity's log, and makes those leave who are gone,
+// until ctx ends with the term.
+func (s *Service) followAlone(ctx context.Context, term *lease.Term) {
+	var working sync.WaitGroup
+	working.Go(func() { s.follow(ctx, term) })
+	working.Go(func() { s.depart(ctx) })
+	working.Wait()
+}
+
 // follow follows identity's log until ctx ends.
-func (s *Service) follow(ctx context.Context) {
+func (s *Service) follow(ctx context.Context, term *lease.Term) {
 	for ctx.Err() == nil {
-		err := s.followIdentity(ctx)
+		err := s.followIdentity(ctx, term)
 		if errors.Is(err, eventlog.ErrEpochChanged) {
 			// Each step compares with what is there, so that going through the whole log again does no harm.
 			logx.WithContext(ctx).Infof("identity's log was restored: following it from its beginning")
@@ -41,7 +52,7 @@ func (s *Service) follow(ctx context.Context) {
 }
 
 // followIdentity follows from the stored cursors.
-func (s *Service) followIdentity(ctx context.Context) error {
+func (s *Service) followIdentity(ctx context.Context, term *lease.Term) error {
 	source := logrpc.NewRemote(s.deps.IdentityLog)
 	heads, err := source.Heads(ctx)
 	if err != nil {
@@ -60,8 +71,9 @@ func (s *Service) followIdentity(ctx context.Context) error {
 	}
 	f := eventlog.NewFollower(source, eventlog.FollowConfig{
 		From: from, BusDown: func() bool { return !s.deps.Bus.Connected() }, Name: identityLog,
+		Metrics: s.deps.Metrics,
 	}, func(ctx context.Context, shard int, records []eventlog.Record, through int64) error {
-		if err := s.applyIdentity(ctx, records); err != nil {
+		if err := s.applyIdentity(ctx, term, records); err != nil {
 			return err
 		}
 		return s.inTime(ctx, func(ctx context.Context) error {

@@ -15,6 +15,8 @@ import (
 	"hongyan/matrix"
 	"hongyan/matrix/event"
 	"hongyan/platform/eventlog"
+	"hongyan/platform/lease"
+	"hongyan/platform/once"
 	"hongyan/service/room/internal/state"
 )
 
@@ -32,7 +34,7 @@ var profileFields = [...]string{"displayname", "avatar_url"}
 
 // applyIdentity makes the rooms follow a page of identity's log. It may be repeated: each step looks at what is
 // there and changes only what differs.
-func (s *Service) applyIdentity(ctx context.Context, records []eventlog.Record) error {
+func (s *Service) applyIdentity(ctx context.Context, term *lease.Term, records []eventlog.Record) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(s.cfg.FollowConcurrency)
 	for _, n := range collectNews(records) {
@@ -48,6 +50,7 @@ func (s *Service) applyIdentity(ctx context.Context, records []eventlog.Record) 
 				}
 			}
 			rooms, change, err = s.consequences(ctx, n)
+			change = duringTerm(term, change)
 			return err
 		})
 		if err != nil {
@@ -65,13 +68,13 @@ func (s *Service) forgetTxns(ctx context.Context, n *news) error {
 	user := string(n.user)
 	prefixes := []string{}
 	for _, device := range n.devices {
-		prefixes = append(prefixes, scope(scopeTxn, user, device, ""), scope(scopeKey, user, device, ""))
+		prefixes = append(prefixes, once.Scope(scopeTxn, user, device, ""), once.Scope(scopeKey, user, device, ""))
 	}
 	if n.deactivated {
-		prefixes = []string{scope(scopeTxn, user, ""), scope(scopeKey, user, "")}
+		prefixes = []string{once.Scope(scopeTxn, user, ""), once.Scope(scopeKey, user, "")}
 	}
 	for _, prefix := range prefixes {
-		if err := s.store.ForgetTxns(ctx, prefix); err != nil {
+		if err := s.log.ForgetTxns(ctx, prefix); err != nil {
 			return err
 		}
 	}
@@ -144,6 +147,20 @@ func (s *Service) consequences(ctx context.Context, n *news) ([]string, memberOp
 	}
 	rooms, err := s.store.RoomsOf(ctx, string(n.user), []string{state.Join})
 	return rooms, showProfile(profile, n.fields), err
+}
+
+// errTermOver says that another instance may be following by now.
+var errTermOver = errors.New("the lease has run out")
+
+// duringTerm lets op change nothing once another instance may be following. What that one knows of the user is newer,
+// and this op, if it comes after the other's, would undo it: an append that comes after is made again, and so asks again.
+func duringTerm(term *lease.Term, op memberOp) memberOp {
+	return func(ctx context.Context, w *working, user matrix.UserID) error {
+		if !term.Held() {
+			return errTermOver
+		}
+		return op(ctx, w, user)
+	}
 }
 
 // changeMember runs op in a room. What the room's rules refuse is let be: only what may work later is an error.

@@ -30,7 +30,7 @@ func (s *Service) joinByAlias(rw http.ResponseWriter, r *http.Request) error {
 	case strings.HasPrefix(name, "#"):
 		alias, err := s.resolve(r.Context(), name)
 		if err != nil {
-			return err
+			return s.answerAgain(rw, q, err)
 		}
 		q.room = alias.RoomID
 	default:

@@ -21,6 +21,8 @@ type live struct {
 	// snap is the newest state that this instance knows, nil if none.
 	snap atomic.Pointer[snapshot]
 
+	rival rivalry
+
 	// place and bytes are the cache's, under its lock. place is nil once the room was evicted.
 	place *list.Element
 	bytes int64
@@ -35,6 +37,8 @@ type rooms struct {
 	byID  map[string]*live
 	order *list.List // of *live, the newest in front
 	bytes int64
+	// evicted counts the rooms that left memory to make place.
+	evicted uint64
 }
 
 func newRooms(maxBytes int64) *rooms {
@@ -55,6 +59,13 @@ func (c *rooms) get(id string) *live {
 	c.bytes += r.bytes
 	c.evict()
 	return r
+}
+
+// peek returns a room that is in memory; nil for others.
+func (c *rooms) peek(id string) *live {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.byID[id]
 }
 
 // set remembers the newest state of a room, nil for none.
@@ -85,6 +96,7 @@ func (c *rooms) drop(r *live) {
 func (c *rooms) evict() {
 	for c.bytes > c.max && c.order.Len() > 1 {
 		c.remove(c.order.Back().Value.(*live))
+		c.evicted++
 	}
 }
 

@@ -53,11 +53,13 @@ func (s *Service) operate(ctx context.Context, roomID string, txn eventlog.Txn, 
 	r.mu.Lock()
 	if len(r.queue) >= s.cfg.QueueLength {
 		r.mu.Unlock()
+		s.metrics.refused.Inc()
 		e := matrix.NewError(matrix.CodeLimitExceeded, "Too much is happening in this room. Try again in a moment.")
 		e.RetryAfter = time.Second
 		return nil, e
 	}
 	r.queue = append(r.queue, op)
+	s.metrics.waiting.Inc()
 	if r.busy {
 		r.mu.Unlock()
 		select {
@@ -68,25 +70,28 @@ func (s *Service) operate(ctx context.Context, roomID string, txn eventlog.Txn, 
 		}
 	}
 	r.busy = true
-	batch := r.take(s.cfg.BatchOperations)
 	r.mu.Unlock()
 
 	// The batch is everybody's: one caller's end must not end it.
 	ctx = context.WithoutCancel(ctx)
-	s.runBatch(ctx, r, batch)
+	r.rival.wait(ctx)
+	s.runBatch(ctx, r, s.takeMore(r, 0))
 	s.handOver(ctx, r)
 	return op.response, op.err
 }
 
-// take removes the next operations from the queue. It is called with the room's lock held.
-func (r *live) take(limit int) []*operation {
-	n := min(limit, len(r.queue))
-	batch := r.queue[:n:n]
+// takeMore removes the next operations from a room's queue for a batch that has some already.
+func (s *Service) takeMore(r *live, has int) []*operation {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := min(s.cfg.BatchOperations-has, len(r.queue))
+	more := r.queue[:n:n]
 	r.queue = r.queue[n:]
 	if len(r.queue) == 0 {
 		r.queue = nil
 	}
-	return batch
+	s.metrics.waiting.Sub(float64(n))
+	return more
 }
 
 // handOver ends the caller's turn at the room: what has gathered meanwhile is run by a goroutine of its own, so that
@@ -116,9 +121,9 @@ func (s *Service) drain(ctx context.Context, r *live) {
 			r.mu.Unlock()
 			return
 		}
-		batch := r.take(s.cfg.BatchOperations)
 		r.mu.Unlock()
-		s.runBatch(ctx, r, batch)
+		r.rival.wait(ctx)
+		s.runBatch(ctx, r, s.takeMore(r, 0))
 	}
 }
 
@@ -134,7 +139,8 @@ func (s *Service) runBatch(ctx context.Context, r *live, batch []*operation) {
 			s.rooms.set(r, nil)
 			b.failAll(matrix.Internal(fmt.Errorf("panic: %v", p)))
 		}
-		for _, op := range batch {
+		s.metrics.batch.Observe(float64(len(b.ops)))
+		for _, op := range b.ops {
 			close(op.done)
 		}
 	}()

@@ -2,9 +2,12 @@ package room
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/tidwall/gjson"
+	"google.golang.org/protobuf/proto"
 
+	roompb "hongyan/api/room"
 	"hongyan/matrix/event"
 )
 
@@ -45,12 +48,28 @@ func relationOf(e *event.Event) relation {
 	return r
 }
 
+// notedThread returns the thread that an event was noted to be in when it was appended: it stays there when a redaction
+// takes its relation.
+func (r *reads) notedThread(ctx context.Context, v *view, s shown) (string, error) {
+	var meta roompb.EventMeta
+	if err := proto.Unmarshal(s.Meta, &meta); err != nil {
+		return "", fmt.Errorf("decode meta of %s: %w", s.ID, err)
+	}
+	switch {
+	case meta.Note == nil:
+		return r.thread(ctx, v, s.event)
+	case meta.Note.Thread == "":
+		return mainThread, nil
+	}
+	return meta.Note.Thread, nil
+}
+
 // thread returns the root of the thread that an event is in, or "main".
 func (r *reads) thread(ctx context.Context, v *view, e *event.Event) (string, error) {
 	for range maxHops {
 		rel := relationOf(e)
 		switch {
-		case rel.relType == "" || rel.eventID == "":
+		case !rel.stored():
 			return mainThread, nil
 		case rel.relType == relThread:
 			return rel.eventID, nil
@@ -61,7 +80,7 @@ func (r *reads) thread(ctx context.Context, v *view, e *event.Event) (string, er
 		}
 		e = parent.event
 	}
-	if rel := relationOf(e); rel.relType == relThread && rel.eventID != "" {
+	if rel := relationOf(e); rel.relType == relThread && rel.stored() {
 		return rel.eventID, nil
 	}
 	return mainThread, nil

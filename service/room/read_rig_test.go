@@ -18,7 +18,6 @@ import (
 	identitypb "hongyan/api/identity"
 	logpb "hongyan/api/log"
 	roompb "hongyan/api/room"
-	"hongyan/matrix/event"
 	"hongyan/platform/bus/memory"
 	"hongyan/platform/httpx"
 	"hongyan/platform/rpc"
@@ -54,11 +53,9 @@ func newRig(t testing.TB, databaseURL string) *rig {
 	ctx, cancel := context.WithCancel(context.Background())
 	db, err := sqldb.Open(ctx, sqldb.Config{URL: databaseURL})
 	require.NoError(t, err)
-	key, err := event.GenerateSigningKey(bytes.NewReader(bytes.Repeat([]byte{7}, 64)))
-	require.NoError(t, err)
 	wakes := memory.New(64)
 	s, err := room.New(room.Default(), room.Deps{
-		DB: db, Bus: wakes, Identity: noIdentity{}, IdentityLog: emptyLog{}, Signer: event.NewSigner("hs", key),
+		DB: db, Bus: wakes, Identity: noIdentity{}, IdentityLog: emptyLog{}, Server: "hs",
 	})
 	require.NoError(t, err)
 	require.NoError(t, s.Prepare(ctx))

@@ -19,15 +19,16 @@ import (
 const (
 	// receiptWindow is how long receipts gather: of one user's in one room and thread only the newest is written.
 	receiptWindow = 100 * time.Millisecond
+	// maxThreads is of how many threads of a room a user's receipts are kept at least, those of the newest events.
+	maxThreads = 1000
 	// maxReceipts bounds the receipts that gather.
 	maxReceipts = 16_384
 )
 
 var errTooManyReceipts = errors.New("too many receipts are waiting")
 
-// receipts writes public receipts, all that gather in a window at once. A receipt is acknowledged when it is on disk. Two
-// instances that both believe to own a shard may write a user's receipts in another order than they were sent;
-// the log keeps the last written.
+// receipts writes public receipts, all that gather in a window at once. A receipt is acknowledged when it is on disk. The
+// log keeps the receipt of the later event, also where two instances write at the same moment.
 type receipts struct {
 	log   *eventlog.Log
 	store *store.Reader
@@ -71,9 +72,10 @@ func pauseFor(ctx context.Context, d time.Duration) {
 }
 
 // receiptKey is the key of a user's receipts of one type in one thread. Neither types nor user ids hold spaces.
-func receiptKey(r *roompb.Receipt) string {
-	return r.ReceiptType + " " + r.UserId + " " + r.ThreadId
-}
+func receiptKey(r *roompb.Receipt) string { return receiptsOf(r) + r.ThreadId }
+
+// receiptsOf is what the keys of a user's receipts of one type begin with.
+func receiptsOf(r *roompb.Receipt) string { return r.ReceiptType + " " + r.UserId + " " }
 
 // set stores a receipt, unless one of a later event is stored already, and returns the position of what is stored.
 func (r *receipts) set(ctx context.Context, stream eventlog.Stream, receipt *roompb.Receipt) (position int64, err error) {
@@ -90,6 +92,12 @@ func (r *receipts) set(ctx context.Context, stream eventlog.Stream, receipt *roo
 	g := batch.byKey[key]
 	if g.err != nil {
 		return 0, matrix.Unavailable(g.err)
+	}
+	if root := "$"; strings.HasPrefix(receipt.ThreadId, root) {
+		// Clients can name ever new threads.
+		if err := r.log.Trim(ctx, stream.ID, receiptsOf(receipt)+root, maxThreads); err != nil {
+			return 0, matrix.Unavailable(err)
+		}
 	}
 	return g.position, nil
 }
@@ -180,6 +188,7 @@ func (r *receipts) write(ctx context.Context, batch *receiptBatch) error {
 			}
 			a.Entries = append(a.Entries, eventlog.Entry{
 				Kind: eventlog.Kind(roompb.EntryKind_ENTRY_KIND_RECEIPT), Key: receiptKey(g.receipt), Body: body,
+				Rank: g.receipt.EventSeq,
 			})
 		}
 		appends, order = append(appends, a), append(order, list)

@@ -1,8 +1,10 @@
 package room_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
@@ -10,6 +12,7 @@ import (
 
 	roompb "hongyan/api/room"
 	"hongyan/matrix"
+	"hongyan/platform/sqldb"
 )
 
 func (g *rig) read(user, roomID, eventID, thread string) (int64, error) {
@@ -26,6 +29,37 @@ func (g *rig) receipts(roomID string, after, through int64) []*roompb.Receipt {
 	}})
 	require.NoError(g.t, err)
 	return resp.Receipts
+}
+
+// A client can say of every event that it is a thread, and has been read. All members get to know that.
+func TestReceiptsInThreadsAreBounded(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		roomID := g.create("")
+		id := g.say("alice", roomID, "1")
+		_, err := g.read("alice", roomID, id, "")
+		require.NoError(t, err)
+		_, err = g.read("bob", roomID, id, "")
+		require.Error(t, err)
+		const readers, each, kept = 100, 12, 1000
+		var wg sync.WaitGroup
+		for r := range readers {
+			wg.Go(func() {
+				for i := range each {
+					if _, err := g.read("alice", roomID, id, fmt.Sprint("$", r, "-", i)); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		_, err = g.read("alice", roomID, g.say("alice", roomID, "2"), "$later")
+		require.NoError(t, err)
+		all := g.receipts(roomID, 0, 0)
+		require.LessOrEqual(t, len(all), 1+kept*9/8)
+		for _, thread := range []string{"", "$later"} {
+			require.True(t, slices.ContainsFunc(all, func(r *roompb.Receipt) bool { return r.ThreadId == thread }), thread)
+		}
+	})
 }
 
 func TestReceipts(t *testing.T) {
@@ -128,4 +162,40 @@ func TestReceiptsGather(t *testing.T) {
 		}
 		require.LessOrEqual(t, len(distinct), 8, "they were written together")
 	})
+}
+
+// TestReceiptsOfTwoInstances has two instances write receipts at the same moment, that for the later event first: both
+// have seen that none is stored, and wait for the room's shard.
+func TestReceiptsOfTwoInstances(t *testing.T) {
+	url := databases["postgres"](t)
+	one := newWorld(t, url, nil)
+	two := newWorld(t, url, one)
+	id := one.create("")
+	earlier, later := one.say("alice", id, "earlier"), one.say("alice", id, "later")
+	waiters := func() (n int) {
+		require.NoError(t, one.db.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&n))
+		return n
+	}
+	var wg sync.WaitGroup
+	err := one.db.Write(t.Context(), func(ctx context.Context, tx sqldb.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT 1 FROM room_shard FOR UPDATE`); err != nil {
+			return err
+		}
+		for i, event := range []string{later, earlier} {
+			g := []*world{one, two}[i]
+			wg.Go(func() {
+				if _, err := g.read("alice", id, event, ""); err != nil {
+					t.Error(err)
+				}
+			})
+			await(t, "the write waits for the shard", func() bool { return waiters() == i+1 })
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	wg.Wait()
+	all := one.receipts(id, 0, 0)
+	require.Len(t, all, 1)
+	require.Equal(t, later, all[0].EventId)
 }

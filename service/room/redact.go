@@ -113,6 +113,9 @@ func (w *working) redact(ctx context.Context, d draft, id matrix.EventID, admin 
 	if err != nil || t.redacted {
 		return ev, err
 	}
+	if a := w.find(ev.ID()); a != nil {
+		a.meta.Note.RedactsSeq = t.seq
+	}
 	return ev, w.prune(ctx, t, ev)
 }
 
@@ -174,9 +177,11 @@ func (w *working) prune(ctx context.Context, t target, redaction *event.Event) e
 			a.pdu = pruned
 			a.meta = proto.Clone(a.meta).(*roompb.EventMeta)
 			a.meta.RedactedBecause = because
+			pruneNote(a.meta.Note)
 		})
 	} else {
 		t.meta.RedactedBecause = because
+		pruneNote(t.meta.Note)
 		w.statements = append(w.statements, store.Redact(string(t.event.ID()), pruned, w.base.stream.ID))
 		if rel := relationOf(t.event); rel.stored() {
 			w.statements = append(w.statements, store.Unrelate(w.base.stream.ID, rel.eventID, t.seq))

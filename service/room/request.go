@@ -4,13 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"hongyan/matrix"
 	"hongyan/matrix/canonicaljson"
 	"hongyan/platform/eventlog"
 	"hongyan/platform/httpx"
+	"hongyan/platform/once"
 )
 
 // maxTxnID bounds transaction ids, in bytes: they are stored.
@@ -51,42 +51,18 @@ func (q request) active() error {
 // txn returns the transaction of a request with the id in its path. The scope is the device and the path without the
 // id, so that another device's request with the same id is another one and a new token of the same device is not.
 func (q request) txn(id, path string) eventlog.Txn {
-	return eventlog.Txn{Scope: scope(scopeTxn, q.UserID, q.DeviceID, path), ID: id}
+	return eventlog.Txn{Scope: once.Scope(scopeTxn, q.UserID, q.DeviceID, path), ID: id}
 }
 
 // once returns the transaction of a request that has none of its own: the gateway's key for it, if any.
-func (q request) once() eventlog.Txn {
-	if q.IdempotencyKey == "" {
-		return eventlog.Txn{}
-	}
-	return eventlog.Txn{Scope: scope(scopeKey, q.UserID, q.DeviceID, q.http.Method, q.http.URL.EscapedPath()), ID: q.IdempotencyKey}
-}
+func (q request) once() eventlog.Txn { return once.Of(q.http) }
 
 // What scopes of transactions begin with: a client's own, and a gateway's for requests without one. Then follow the
 // user and the device.
 const (
 	scopeTxn = "txn"
-	scopeKey = "key"
+	scopeKey = once.Kind
 )
-
-// scope joins parts so that no part can pretend to be two.
-func scope(parts ...string) string {
-	n := 0
-	for _, p := range parts {
-		n += len(p) + 1
-	}
-	b := make([]byte, 0, n)
-	for i, p := range parts {
-		if i > 0 {
-			b = append(b, '|')
-		}
-		if strings.ContainsAny(p, "%|\x00") {
-			p = url.PathEscape(p)
-		}
-		b = append(b, p...)
-	}
-	return string(b)
-}
 
 func checkTxnID(id string) error {
 	if id == "" || len(id) > maxTxnID || strings.IndexByte(id, 0) >= 0 {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
 	"hongyan/api/identity"
@@ -21,6 +22,7 @@ import (
 	"hongyan/platform/eventlog"
 	"hongyan/platform/eventlog/logrpc"
 	"hongyan/platform/httpx"
+	"hongyan/platform/lease"
 	"hongyan/platform/sqldb"
 	"hongyan/service/room/internal/store"
 )
@@ -33,11 +35,15 @@ type Deps struct {
 	// Identity gives profiles; IdentityLog is its log.
 	Identity    identitypb.IdentityClient
 	IdentityLog logpb.LogClient
-	// Signer signs events for the server whose users may use the service.
-	Signer *event.Signer
+	// Server is the one whose users may use the service, and for which it signs events.
+	Server matrix.ServerName
+	// ImportKey, where set, is what the server has signed with so far. A database that has a key keeps its own.
+	ImportKey *event.SigningKey
 	// Clock is time.Now where nil, Rand crypto/rand.
 	Clock func() time.Time
 	Rand  io.Reader
+	// Metrics registers the metrics; nil for none.
+	Metrics prometheus.Registerer
 }
 
 // Service owns the room logs. See the package comment.
@@ -47,14 +53,20 @@ type Service struct {
 	server matrix.ServerName
 
 	store *store.Store
-	log   *eventlog.Log
+	// signer signs events with the key in the database.
+	signer *event.Signer
+	log    *eventlog.Log
 	// cursors are how far identity's log has been followed.
 	cursors *eventlog.Cursors
-	rooms   *rooms
-	reads   *reads
+	// leases let one instance at a time follow.
+	leases *lease.Leases
+	rooms  *rooms
+	reads  *reads
 
 	// gate counts the operations under way, so that Run waits for them.
 	gate gate
+
+	metrics *metrics
 }
 
 // New checks what it is given and keeps it. Prepare and Run make it work.
@@ -62,8 +74,8 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("room: %w", err)
 	}
-	if deps.DB == nil || deps.Bus == nil || deps.Identity == nil || deps.IdentityLog == nil || deps.Signer == nil {
-		return nil, errors.New("room: DB, Bus, Identity, IdentityLog and Signer are needed")
+	if deps.DB == nil || deps.Bus == nil || deps.Identity == nil || deps.IdentityLog == nil || deps.Server == "" {
+		return nil, errors.New("room: DB, Bus, Identity, IdentityLog and Server are needed")
 	}
 	if deps.Clock == nil {
 		deps.Clock = time.Now
@@ -71,27 +83,27 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if deps.Rand == nil {
 		deps.Rand = rand.Reader
 	}
-	return &Service{
-		cfg: cfg, deps: deps, server: deps.Signer.Server(),
+	s := &Service{
+		cfg: cfg, deps: deps, server: deps.Server,
 		store: store.New(deps.DB), rooms: newRooms(cfg.CacheBytes),
-	}, nil
+	}
+	s.metrics = newMetrics(deps.Metrics, s.rooms)
+	return s, nil
 }
 
 // Prepare brings the database up to date and opens the log. It is called once, before Run and before any request.
 func (s *Service) Prepare(ctx context.Context) error {
-	if err := store.Migrate(ctx, s.deps.DB); err != nil {
-		return fmt.Errorf("room: %w", err)
-	}
-	log, err := eventlog.Open(ctx, s.deps.DB, store.Schema(s.cfg.Shards), eventlog.Config{
-		OnCommit: logrpc.Waker(s.deps.Bus, store.LogName),
+	opened, err := openDatabase(ctx, s.deps.DB, s.cfg.Shards, eventlog.Config{
+		OnCommit: logrpc.Waker(s.deps.Bus, store.LogName), Metrics: s.deps.Metrics,
 	})
 	if err != nil {
 		return fmt.Errorf("room: %w", err)
 	}
-	if s.cursors, err = eventlog.OpenCursors(ctx, s.deps.DB, store.LogName); err != nil {
+	if s.signer, err = s.openSigner(ctx); err != nil {
 		return fmt.Errorf("room: %w", err)
 	}
-	s.log, s.reads = log, newReads(log, s.deps.Clock, s.cfg.CommitTimeout)
+	s.cursors, s.leases = opened.cursors, opened.leases
+	s.log, s.reads = opened.log, newReads(opened.log, s.deps.Clock, s.cfg.CommitTimeout)
 	return nil
 }
 
@@ -103,7 +115,7 @@ func (s *Service) Register(reg grpc.ServiceRegistrar) {
 	logrpc.Register(reg, s.log)
 }
 
-// Run writes rooms and follows identity's log until its context ends, or until the log fails. It then refuses new
+// Run writes rooms and, in one of the instances, follows identity's log until its context ends, or until the log fails. It then refuses new
 // operations, and returns when those that were accepted are answered and durable.
 func (s *Service) Run(ctx context.Context) error {
 	if s.log == nil {
@@ -126,9 +138,9 @@ func (s *Service) run(ctx context.Context, writeLog func(context.Context) error)
 		defer stop()
 		err = writeLog(logCtx)
 	})
-	background.Go(func() { s.follow(ctx) })
-	background.Go(func() { s.depart(ctx) })
+	background.Go(func() { s.leases.Run(ctx, identityFollower, s.followAlone) })
 	background.Go(func() { s.reads.receipts.run(ctx) })
+	background.Go(func() { s.hearRivals(ctx) })
 	background.Wait()
 	s.gate.closeAndWait()
 	stopLog()

@@ -13,7 +13,8 @@ const roomKey = "roomId"
 func (s *Service) writeBindings() []httpx.Binding {
 	on := func(method, path, key string, limit httpx.Limit, h httpx.HandlerFunc) httpx.Binding {
 		return httpx.Binding{
-			Route:   httpx.Route{Method: method, Path: "/_matrix/client/v3" + path, Key: key, Limit: limit},
+			// What is written is written with its idempotency key.
+			Route:   httpx.Route{Method: method, Path: "/_matrix/client/v3" + path, Key: key, Limit: limit, Idempotent: true},
 			Handler: h,
 		}
 	}

@@ -96,7 +96,7 @@ func (r roomServer) Locate(ctx context.Context, req *roompb.LocateRequest) (*roo
 	if err != nil {
 		return nil, err
 	}
-	thread, err := reads.thread(ctx, v, e.event)
+	thread, err := reads.notedThread(ctx, v, e)
 	if err != nil {
 		return nil, err
 	}
@@ -106,13 +106,14 @@ func (r roomServer) Locate(ctx context.Context, req *roompb.LocateRequest) (*roo
 	}, nil
 }
 
-// eventProto returns an event for another service. Whose transaction id it was is kept only for the device that sent it.
+// eventProto returns an event without its note for another service. Whose transaction id it was is kept only for the device that sent it.
 func eventProto(e *store.Event, version, userID, deviceID, sender string) (*roompb.Event, error) {
 	out, err := eventWithMeta(e, version)
 	if err != nil {
 		return nil, err
 	}
 	hideTxn(out.Meta, userID, deviceID, sender)
+	out.Meta.Note = nil
 	return out, nil
 }
 

@@ -93,6 +93,11 @@ func (w *working) add(ctx context.Context, d draft) (*event.Event, error) {
 	if err := auth.Allowed(ev, stateForRules{w}); err != nil {
 		return nil, err
 	}
+	in, err := w.findThread(ctx, ev)
+	if err != nil {
+		return nil, err
+	}
+	meta.Note = &roompb.Note{Thread: in.root, ThreadHops: in.hops}
 	return ev, w.apply(ev, meta)
 }
 
@@ -109,15 +114,23 @@ func (w *working) build(d draft) (*event.Event, error) {
 		Depth: min(w.depth+1, canonicaljson.MaxInt), OriginServerTS: w.now,
 	}
 	p.AuthEvents = w.authEvents(&p)
-	ev, err := event.Build(p, w.s.deps.Signer)
+	ev, err := event.Build(p, w.s.signer)
 	if err != nil {
 		return nil, fmt.Errorf("build %s: %w", d.typ, err)
 	}
 	return ev, nil
 }
 
-// apply makes an authorised event the newest of the room.
+// apply makes an authorised event the newest of the room, and completes its note.
 func (w *working) apply(ev *event.Event, meta *roompb.EventMeta) error {
+	if err := w.advance(ev, meta); err != nil {
+		return err
+	}
+	w.takeNote(ev, meta)
+	return nil
+}
+
+func (w *working) advance(ev *event.Event, meta *roompb.EventMeta) error {
 	w.seq++
 	w.depth = ev.Depth()
 	w.prev = []matrix.EventID{ev.ID()}

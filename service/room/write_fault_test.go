@@ -79,10 +79,8 @@ func TestRunEndsWithTheLog(t *testing.T) {
 	db, err := sqldb.Open(t.Context(), sqldb.Config{URL: "sqlite:" + filepath.Join(t.TempDir(), "room.db")})
 	require.NoError(t, err)
 	wakes := memory.New(4)
-	key, err := event.GenerateSigningKey(bytes.NewReader(bytes.Repeat([]byte{7}, 64)))
-	require.NoError(t, err)
 	s, err := room.New(room.Default(), room.Deps{
-		DB: db, Bus: wakes, Identity: noIdentity{}, IdentityLog: emptyLog{}, Signer: event.NewSigner("hs", key),
+		DB: db, Bus: wakes, Identity: noIdentity{}, IdentityLog: emptyLog{}, Server: "hs",
 	})
 	require.NoError(t, err)
 	require.NoError(t, s.Prepare(t.Context()))

@@ -84,6 +84,13 @@ func (p *people) Profiles(_ context.Context, req *identitypb.ProfilesRequest, _ 
 	return resp, nil
 }
 
+// askedSoFar is how often profiles were asked for.
+func (p *people) askedSoFar() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.asked
+}
+
 // set changes a profile without telling the log.
 func (p *people) set(user, name, avatar string) {
 	p.mu.Lock()
@@ -170,8 +177,6 @@ func newWorldOf(t testing.TB, databaseURL string, first *world, cfg room.Config,
 	ctx, cancel := context.WithCancel(context.Background())
 	db, err := sqldb.Open(ctx, sqldb.Config{URL: databaseURL})
 	require.NoError(t, err)
-	key, err := event.GenerateSigningKey(bytes.NewReader(bytes.Repeat([]byte{7}, 64)))
-	require.NoError(t, err)
 	g := &world{rig: &rig{t: t, db: db}}
 	if first != nil {
 		g.wakes, g.people = first.wakes, first.people
@@ -181,7 +186,7 @@ func newWorldOf(t testing.TB, databaseURL string, first *world, cfg room.Config,
 		g.wakes, g.people = wakes, newPeople(t, wakes)
 	}
 	g.service, err = room.New(cfg, room.Deps{
-		DB: db, Bus: g.wakes, Identity: g.people, IdentityLog: g.people, Signer: event.NewSigner("hs", key), Clock: clock,
+		DB: db, Bus: g.wakes, Identity: g.people, IdentityLog: g.people, Server: "hs", Clock: clock,
 	})
 	require.NoError(t, err)
 	require.NoError(t, g.service.Prepare(ctx))

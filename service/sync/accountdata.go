@@ -8,6 +8,7 @@ import (
 	syncpb "hongyan/api/sync"
 	"hongyan/matrix"
 	"hongyan/platform/httpx"
+	"hongyan/platform/once"
 	"hongyan/service/sync/internal/live"
 )
 
@@ -70,7 +71,7 @@ func (s *Service) putAccountData(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	err = s.users.PutData(r.Context(), user, &syncpb.AccountData{RoomId: room, Type: eventType, Content: content})
+	err = s.users.PutData(r.Context(), user, &syncpb.AccountData{RoomId: room, Type: eventType, Content: content}, once.Answered(r))
 	if err != nil {
 		return unavailable(err)
 	}

@@ -3,6 +3,7 @@ package sync
 import (
 	"context"
 	"runtime"
+	"slices"
 	"sync"
 
 	roompb "hongyan/api/room"
@@ -29,6 +30,8 @@ type answer struct {
 	receipts map[string][]*roompb.Receipt
 
 	all allEntries
+
+	ofKeys ofKeys
 
 	mu sync.Mutex
 	// members are the member events in the answer, as sessions remember them.
@@ -82,7 +85,17 @@ func (s *Service) answer(ctx context.Context, p *waiting, last bool) (body *[]by
 		return nil, false, err
 	}
 	changes = a.withData(changes)
-	if len(changes) == 0 && len(a.entries) == 0 && !last {
+	looked, err := a.glance(ctx, changes)
+	if err != nil {
+		return nil, false, err
+	}
+	if err := a.readKeys(ctx, looked); err != nil {
+		return nil, false, err
+	}
+	if a.ofKeys.more && looked.secret && !a.allRooms() {
+		return a.messagesOnly(), true, nil
+	}
+	if len(changes) == 0 && len(a.entries) == 0 && a.ofKeys.empty() && !last {
 		return nil, false, nil
 	}
 	a.ignored = preferencesOf(u).ignored
@@ -94,14 +107,16 @@ func (s *Service) answer(ctx context.Context, p *waiting, last bool) (body *[]by
 	before := len(dst)
 	dst = a.appendAccountData(dst)
 	dst, err = a.appendRooms(ctx, dst, changes)
-	news = len(dst) > before
-	*body = appendEnd(dst)
+	dst = a.appendKeys(dst)
+	news = len(dst) > before || a.ofKeys.news
+	*body = appendEnd(dst, a.ofKeys.counts)
 	if err != nil {
 		s.buffers.put(body)
 		return nil, false, err
 	}
 	if news || last {
 		view.Issued(r.sinceText, next, tick, a.members)
+		a.toldKeys(next)
 	}
 	return body, news, nil
 }
@@ -124,10 +139,19 @@ func (a *answer) take() (changes []live.Change, tick uint64) {
 	}
 }
 
-// withData adds the joined rooms whose only news are in the user's log.
+// withData adds the joined rooms whose only news are in the user's log: where other rules may have made other counts, all that
+// were counted.
 func (a *answer) withData(changes []live.Change) []live.Change {
 	if a.r.initial() || a.r.fullState {
 		return changes
+	}
+	if a.judgesAnew() {
+		known := len(changes)
+		for _, c := range a.u.Counted(nil) {
+			if c.Position <= a.cut.Rooms[c.Shard] && !hasChange(changes[:known], c.RoomID) {
+				changes = append(changes, c)
+			}
+		}
 	}
 	for room := range a.entries {
 		if room == "" || hasChange(changes, room) {
@@ -140,6 +164,13 @@ func (a *answer) withData(changes []live.Change) []live.Change {
 		}
 	}
 	return changes
+}
+
+// judgesAnew tells whether what the user's log tells since the token changes which events count.
+func (a *answer) judgesAnew() bool {
+	return slices.ContainsFunc(a.entries[""], func(e *live.Entry) bool {
+		return e.Data != nil && (e.Data.Type == live.TypePushRules || e.Data.Type == live.TypeIgnoredUsers)
+	})
 }
 
 func hasChange(changes []live.Change, room string) bool {
@@ -156,6 +187,7 @@ func (a *answer) nextBatch(changes []live.Change) {
 	t := &a.token
 	*t = synctoken.Token{Millis: a.cut.Clock, Typing: a.toldTyping(changes), Sync: a.cut.User, Rooms: t.Rooms[:0]}
 	t.RoomEpoch, t.SyncEpoch = a.node.Epochs()
+	a.nextKeys()
 	a.u.Shards(func(shard int) {
 		t.Rooms = append(t.Rooms, synctoken.ShardPosition{Shard: shard, Position: a.cut.Rooms[shard]})
 	})

@@ -24,8 +24,6 @@ type Config struct {
 	RequestReads int `yaml:"request_reads"`
 	// MaxTyping is the longest that somebody types without saying so again.
 	MaxTyping time.Duration `yaml:"max_typing"`
-	// MaxUnread is up to how many of a room's newest events are looked at to count the unread ones.
-	MaxUnread int `yaml:"max_unread"`
 	// MaxData is how many pieces of account data a user may store, of all rooms together, MaxGlobalData how many of them
 	// that are of no room, and MaxDataBytes how many bytes in all.
 	MaxData       int   `yaml:"max_data"`
@@ -35,6 +33,9 @@ type Config struct {
 	LargeAnswers int `yaml:"large_answers"`
 	// MaxFilters is how many filters a user may store.
 	MaxFilters int `yaml:"max_filters"`
+	// KeysPatience is how long an answer that may show encrypted events waits while the service keys does not answer: the messages
+	// to the device that these need are to come no later. 0 is not at all.
+	KeysPatience time.Duration `yaml:"keys_patience"`
 	// MaxTags is how many tags a user may give a room.
 	MaxTags int `yaml:"max_tags"`
 }
@@ -44,8 +45,9 @@ func Default() Config {
 	return Config{
 		Live: live.Default(), MaxTimeout: 3 * time.Minute,
 		InitialEvents: 20, NewEvents: 100, MaxEvents: 1000,
-		RoomReads: 32, RequestReads: 8, MaxTyping: 2 * time.Minute, MaxUnread: 250, MaxFilters: 1000, MaxTags: 100,
+		RoomReads: 32, RequestReads: 8, MaxTyping: 2 * time.Minute, MaxFilters: 1000, MaxTags: 100,
 		MaxData: 20_000, MaxGlobalData: 1000, MaxDataBytes: 16 << 20, LargeAnswers: 16,
+		KeysPatience: 5 * time.Second,
 	}
 }
 
@@ -60,13 +62,16 @@ func (c Config) Validate() error {
 	}{
 		{"max_timeout", int64(c.MaxTimeout)}, {"initial_events", int64(c.InitialEvents)}, {"new_events", int64(c.NewEvents)},
 		{"max_events", int64(c.MaxEvents)}, {"room_reads", int64(c.RoomReads)}, {"request_reads", int64(c.RequestReads)},
-		{"max_typing", int64(c.MaxTyping)}, {"max_unread", int64(c.MaxUnread)}, {"max_data", int64(c.MaxData)}, {"max_global_data", int64(c.MaxGlobalData)},
+		{"max_typing", int64(c.MaxTyping)}, {"max_data", int64(c.MaxData)}, {"max_global_data", int64(c.MaxGlobalData)},
 		{"max_data_bytes", c.MaxDataBytes}, {"large_answers", int64(c.LargeAnswers)}, {"max_filters", int64(c.MaxFilters)},
 		{"max_tags", int64(c.MaxTags)},
 	} {
 		if v.value < 1 {
 			return fmt.Errorf("sync: %s must be positive", v.name)
 		}
+	}
+	if c.KeysPatience < 0 {
+		return fmt.Errorf("sync: keys_patience must not be negative")
 	}
 	return nil
 }

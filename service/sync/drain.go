@@ -31,6 +31,13 @@ func (d *drain) enter() {
 	d.parked++
 }
 
+// waiting is how many polls are parked.
+func (d *drain) waiting() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.parked
+}
+
 func (d *drain) leave() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -75,24 +75,31 @@ func (a *answer) passesEphemeral(roomID, eventType string) bool {
 	return f.Limit != 0 && f.Match(filter.Subject{Type: eventType, RoomID: roomID})
 }
 
-// readReceipts reads the public receipts of rooms that are read from further back, for all in one call.
+// readReceipts reads the public receipts of rooms that are read from further back: those that memory does not have, for all in
+// one call.
 func (a *answer) readReceipts(ctx context.Context, far []task) error {
 	if len(far) == 0 {
 		return nil
 	}
 	a.receipts = make(map[string][]*roompb.Receipt, len(far))
-	const most = 5000 // rooms a call
-	for chunk := range slices.Chunk(far, most) {
-		req := &roompb.ReceiptsRequest{}
-		for i := range chunk {
-			c := &chunk[i].change
-			of := &roompb.ReceiptsOf{RoomId: c.RoomID, Through: a.through(c)}
-			if !a.r.initial() && c.Position <= a.from(c) {
-				of.After = a.from(c)
+	var missing []*roompb.ReceiptsOf
+	for i := range far {
+		c := &far[i].change
+		of := &roompb.ReceiptsOf{RoomId: c.RoomID, Through: a.through(c)}
+		if !a.r.initial() && c.Position <= a.from(c) {
+			of.After = a.from(c)
+			if c.Room != nil {
+				if receipts, ok := a.node.Receipts(nil, c.Room, of.After, of.Through); ok {
+					a.receipts[c.RoomID] = receipts
+					continue
+				}
 			}
-			req.Rooms = append(req.Rooms, of)
 		}
-		resp, err := a.s.deps.Room.Receipts(ctx, req)
+		missing = append(missing, of)
+	}
+	const most = 5000 // rooms a call
+	for chunk := range slices.Chunk(missing, most) {
+		resp, err := a.s.deps.Room.Receipts(ctx, &roompb.ReceiptsRequest{Rooms: chunk})
 		if err != nil {
 			return err
 		}

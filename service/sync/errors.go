@@ -15,9 +15,3 @@ func unavailable(err error) error {
 	}
 	return matrix.Unavailable(err)
 }
-
-// isNotFound tells whether an error says that something does not exist or is hidden.
-func isNotFound(err error) bool {
-	var known *matrix.Error
-	return errors.As(err, &known) && known.Code == matrix.CodeNotFound
-}

@@ -40,6 +40,9 @@ func (s *Service) runNodes(ctx context.Context) error {
 			return err
 		}
 		s.memory.Store(next)
+		if keys := s.keysMemory.load(); keys != nil {
+			keys.Forget() // the next node has not known anybody
+		}
 		node.End()
 	}
 }
@@ -55,7 +58,9 @@ func (s *Service) runNode(ctx context.Context, node *live.Node) error {
 		return nil
 	}
 	config := func(name string, from eventlog.Heads) eventlog.FollowConfig {
-		return eventlog.FollowConfig{Name: name, From: from, BusDown: func() bool { return !s.deps.Bus.Connected() }}
+		return eventlog.FollowConfig{
+			Name: name, From: from, BusDown: func() bool { return !s.deps.Bus.Connected() }, Metrics: s.deps.Metrics,
+		}
 	}
 	s.followers.rooms.Store(eventlog.NewFollower(s.rooms, config("room log for sync", rooms), node.ApplyRooms))
 	s.followers.users.Store(eventlog.NewFollower(s.log, config("sync log", users), node.ApplyUsers))

@@ -57,7 +57,7 @@ func (a *answer) gap(ctx context.Context, c *live.Change) ([]byte, error) {
 			}
 		}
 	}
-	return a.finishFar(ctx, p, c, t, false)
+	return a.finishFar(ctx, p, c, false)
 }
 
 // addGapState adds the state that changed between the token and the start of the timeline, or its end where that is

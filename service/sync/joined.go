@@ -43,11 +43,7 @@ func (a *answer) appendJoined(ctx context.Context, dst []byte, c *live.Change, p
 		p.noUnread = true
 		return a.appendJoinedPart(dst, p), nil
 	}
-	newest := int64(0)
-	if len(events) > 0 {
-		newest = events[len(events)-1].Seq
-	}
-	if err := a.addUnread(ctx, p, c, newest); err != nil {
+	if err := a.addUnread(ctx, p, c); err != nil {
 		return dst, err
 	}
 	return a.appendJoinedPart(dst, p), nil

@@ -17,8 +17,14 @@ type waiting struct {
 	user   *live.User
 	view   live.View
 	waiter *live.Waiter
+	// keys is how the request sees the keys. See seeKeys.
+	keys keysView
+	// now tells that the client does not wait: it wants all there is.
+	now bool
 	// turn is that of a large answer; nil where there is none.
 	turn *turn
+	// patience is until when news with encrypted events wait for the service keys; zero while they need not.
+	patience time.Time
 	// deadline is when the request has waited for as long as its client asked for.
 	deadline time.Time
 }
@@ -91,6 +97,7 @@ func (s *Service) reply(w http.ResponseWriter, p *waiting, body *[]byte, err err
 // leave ends what a request holds.
 func (s *Service) leave(p *waiting) {
 	p.endTurn()
+	p.leaveKeys() // before the user, who is known for longer
 	if p.waiter != nil {
 		p.waiter.Close()
 	}
@@ -116,16 +123,19 @@ func (s *Service) poll(ctx context.Context, p *waiting) (*[]byte, error) {
 	r, u := p.r, p.user
 	p.view = u.View(r.device, r.sinceText)
 	p.waiter = u.Wait()
-	now := r.timeout == 0 || r.initial() || r.fullState
-	if now {
+	p.now = r.timeout == 0 || r.initial() || r.fullState
+	if p.now {
 		// Nothing that was acknowledged before the request may be missing, even if this instance has not read it yet. Who
 		// waits for news gets it with the next ones.
 		if err := s.catchUp(ctx, p); err != nil {
 			return nil, err
 		}
 	}
-	body, news, err := s.answer(ctx, p, now)
-	if err != nil || news || now {
+	body, news, err := s.answer(ctx, p, p.now)
+	if errors.Is(err, errHeld) {
+		return s.unchanged(p), nil
+	}
+	if err != nil || news || p.now {
 		return body, err
 	}
 	s.buffers.put(body)
@@ -151,27 +161,33 @@ func (s *Service) park(ctx context.Context, p *waiting, until time.Time) (*[]byt
 		select {
 		case <-p.waiter.C:
 			body, news, err := s.answer(ctx, p, false)
+			if errors.Is(err, errHeld) {
+				return s.unchanged(p), nil
+			}
 			if err != nil || news {
 				return body, err
 			}
 			s.buffers.put(body)
 		case <-timer.C:
 			if draining == nil {
-				return s.unchanged(p.r), nil
+				return s.unchanged(p), nil
 			}
 			if until.Before(p.deadline) {
 				return nil, errIdle
 			}
 			body, _, err := s.answer(ctx, p, true)
+			if errors.Is(err, errHeld) {
+				return s.unchanged(p), nil
+			}
 			return body, err
 		case <-p.node.Ended():
-			return s.unchanged(p.r), nil // the client comes back, and gets all of its rooms
+			return s.unchanged(p), nil // the client comes back, and gets all of its rooms
 		case <-draining:
 			draining = nil
 			timer.Reset(min(s.drain.delay(p.r.user), p.deadline.Sub(s.deps.Clock())))
 		case <-ctx.Done():
 			if errors.Is(context.Cause(ctx), httpx.ErrAnswerNow) {
-				return s.unchanged(p.r), nil
+				return s.unchanged(p), nil
 			}
 			return nil, ctx.Err()
 		}
@@ -179,8 +195,8 @@ func (s *Service) park(ctx context.Context, p *waiting, until time.Time) (*[]byt
 }
 
 // unchanged answers with the token that the request came with.
-func (s *Service) unchanged(r *request) *[]byte {
+func (s *Service) unchanged(p *waiting) *[]byte {
 	body := s.buffers.get()
-	*body = appendEnd(appendBeginning((*body)[:0], r.sinceText))
+	*body = appendEnd(appendBeginning((*body)[:0], p.r.sinceText), p.knownCounts())
 	return body
 }

@@ -1,6 +1,8 @@
 package sync
 
 import (
+	"crypto/sha256"
+
 	"github.com/tidwall/gjson"
 
 	"hongyan/matrix"
@@ -12,6 +14,8 @@ import (
 type preferences struct {
 	ignored *ignored
 	rules   *pushrules.Evaluator
+	// basis is a hash of both.
+	basis [sha256.Size]byte
 }
 
 // ignored is whom a user does not want to hear from. nil is nobody.
@@ -42,6 +46,8 @@ func preferencesOf(u *live.User) *preferences {
 			rules = pushrules.Rules{}
 		}
 		p.rules = rules.Compile(matrix.UserID(u.ID))
+		ruleSum, ignoredSum := sha256.Sum256(set[live.TypePushRules]), sha256.Sum256(set[live.TypeIgnoredUsers])
+		p.basis = sha256.Sum256(append(ruleSum[:], ignoredSum[:]...))
 		return p
 	}).(*preferences)
 }

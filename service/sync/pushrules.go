@@ -8,6 +8,7 @@ import (
 	"hongyan/matrix"
 	"hongyan/matrix/pushrules"
 	"hongyan/platform/httpx"
+	"hongyan/platform/once"
 	"hongyan/service/sync/internal/live"
 )
 
@@ -32,9 +33,10 @@ func (s *Service) pushRules(ctx context.Context, user string) (pushrules.Rules, 
 	return pushrules.Decode(stored)
 }
 
-// changePushRules writes what change makes of a user's rules.
-func (s *Service) changePushRules(ctx context.Context, user string, change func(pushrules.Rules) (pushrules.Rules, error)) error {
-	return unavailable(s.users.ChangeData(ctx, user, "", live.TypePushRules, func(stored []byte) ([]byte, error) {
+// changePushRules writes what change makes of the caller's rules.
+func (s *Service) changePushRules(r *http.Request, change func(pushrules.Rules) (pushrules.Rules, error)) error {
+	user, txn := httpx.CallerOf(r).UserID, once.Answered(r)
+	return unavailable(s.users.ChangeData(r.Context(), user, "", live.TypePushRules, txn, func(stored []byte) ([]byte, error) {
 		rules, err := pushrules.Decode(stored)
 		if err != nil {
 			return nil, err
@@ -101,7 +103,7 @@ func (s *Service) changeRule(
 	if err != nil {
 		return err
 	}
-	err = s.changePushRules(r.Context(), httpx.CallerOf(r).UserID, func(rules pushrules.Rules) (pushrules.Rules, error) {
+	err = s.changePushRules(r, func(rules pushrules.Rules) (pushrules.Rules, error) {
 		return change(rules, kind, r.PathValue("ruleId"))
 	})
 	if err != nil {
@@ -145,17 +147,16 @@ func (s *Service) getPushRuleEnabled(w http.ResponseWriter, r *http.Request) err
 
 // putPushRuleEnabled answers PUT /pushrules/global/{kind}/{ruleId}/enabled.
 func (s *Service) putPushRuleEnabled(w http.ResponseWriter, r *http.Request) error {
-	var body struct {
-		Enabled *bool `json:"enabled"`
-	}
-	if err := httpx.ReadJSON(r, &body); err != nil {
+	body, err := httpx.ReadObject(r)
+	if err != nil {
 		return err
 	}
-	if body.Enabled == nil {
-		return matrix.NewError(matrix.CodeMissingParam, "enabled is missing.")
+	enabled, err := pushrules.ParseEnabledBody(body)
+	if err != nil {
+		return err
 	}
 	return s.changeRule(w, r, func(rules pushrules.Rules, kind pushrules.Kind, ruleID string) (pushrules.Rules, error) {
-		return rules.SetEnabled(kind, ruleID, *body.Enabled)
+		return rules.SetEnabled(kind, ruleID, enabled)
 	})
 }
 
@@ -171,16 +172,11 @@ func (s *Service) getPushRuleActions(w http.ResponseWriter, r *http.Request) err
 
 // putPushRuleActions answers PUT /pushrules/global/{kind}/{ruleId}/actions.
 func (s *Service) putPushRuleActions(w http.ResponseWriter, r *http.Request) error {
-	var body struct {
-		Actions json.RawMessage `json:"actions"`
-	}
-	if err := httpx.ReadJSON(r, &body); err != nil {
+	body, err := httpx.ReadObject(r)
+	if err != nil {
 		return err
 	}
-	if body.Actions == nil {
-		return matrix.NewError(matrix.CodeMissingParam, "actions is missing.")
-	}
-	actions, err := pushrules.ParseActions(body.Actions)
+	actions, err := pushrules.ParseActionsBody(body)
 	if err != nil {
 		return err
 	}

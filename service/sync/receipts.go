@@ -1,7 +1,6 @@
 package sync
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 
@@ -9,6 +8,7 @@ import (
 	syncpb "hongyan/api/sync"
 	"hongyan/matrix"
 	"hongyan/platform/httpx"
+	"hongyan/platform/once"
 )
 
 // postReceipt answers POST /rooms/{roomId}/receipt/{receiptType}/{eventId}.
@@ -26,7 +26,7 @@ func (s *Service) postReceipt(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.mark(r.Context(), user, room, kind, r.PathValue("eventId"), thread); err != nil {
+	if err := s.mark(r, user, room, kind, r.PathValue("eventId"), thread); err != nil {
 		return err
 	}
 	return done(w)
@@ -80,7 +80,7 @@ func (s *Service) postReadMarkers(w http.ResponseWriter, r *http.Request) error 
 		if m.event == nil {
 			continue
 		}
-		if err := s.mark(r.Context(), user, room, m.kind, *m.event, ""); err != nil {
+		if err := s.mark(r, user, room, m.kind, *m.event, ""); err != nil {
 			return err
 		}
 	}
@@ -109,8 +109,11 @@ func (s *Service) joinedRoom(r *http.Request) (string, error) {
 	return room, nil
 }
 
-// mark notes that a user has read up to an event.
-func (s *Service) mark(ctx context.Context, user, room, kind, eventID, thread string) error {
+// mark notes that a user has read up to an event. Receipts only move forward in the room, whoever sends them when and
+// whichever instance is asked. m.fully_read is where the user wants it, as the specification has it: the last request wins,
+// also one that moves it back.
+func (s *Service) mark(r *http.Request, user, room, kind, eventID, thread string) error {
+	ctx := r.Context()
 	if _, err := matrix.ParseEventID(eventID); err != nil {
 		return err
 	}
@@ -126,7 +129,8 @@ func (s *Service) mark(ctx context.Context, user, room, kind, eventID, thread st
 		if err != nil {
 			return err
 		}
-		return unavailable(s.users.PutData(ctx, user, &syncpb.AccountData{RoomId: room, Type: typeFullyRead, Content: content}))
+		data := &syncpb.AccountData{RoomId: room, Type: typeFullyRead, Content: content}
+		return unavailable(s.users.PutData(ctx, user, data, once.Answered(r)))
 	}
 	now := s.deps.Clock().UnixMilli()
 	if kind == receiptRead {

@@ -132,6 +132,8 @@ func (a *answer) sortJoined(ctx context.Context, dst *[]byte, join *section, c *
 		a.ranges = live.Range{Covered: true, ReceiptsCovered: true, Events: a.ranges.Events[:0], Receipts: a.ranges.Receipts[:0]}
 	}
 	switch {
+	case c.Newest <= a.from(c) && len(a.entries[c.RoomID]) == 0 && a.judgesAnew():
+		sec.far = append(sec.far, task{*c, a.recounted})
 	case !a.ranges.Covered && c.Position > a.from(c):
 		sec.far = append(sec.far, task{*c, a.gap})
 	case !a.covers(c, &a.ranges):
@@ -175,6 +177,18 @@ func (a *answer) refilled(ctx context.Context, c *live.Change) ([]byte, error) {
 	return a.appendJoined(ctx, nil, c, p, r)
 }
 
+// recounted puts a joined room together in which nothing happened but that its events may count otherwise.
+func (a *answer) recounted(ctx context.Context, c *live.Change) ([]byte, error) {
+	p := &part{}
+	p.reset(c)
+	a.addTyping(p, c.Room, &a.r.from)
+	err := a.addUnread(ctx, p, c)
+	if err != nil || p.empty() {
+		return nil, err
+	}
+	return a.appendJoinedPart(nil, p), nil
+}
+
 // rejoined tells whether a user who is joined has not been all the time.
 func rejoined(events []*live.Event, userID string) bool {
 	for _, e := range events {
@@ -185,29 +199,15 @@ func rejoined(events []*live.Event, userID string) bool {
 	return false
 }
 
-// runTasks runs tasks side by side and appends what they give. Each holds one of the service's reads while it runs.
+// runTasks runs tasks side by side and appends what they give.
 func (a *answer) runTasks(ctx context.Context, dst *[]byte, sec *section, tasks []task) error {
-	if len(tasks) == 0 {
-		return nil
-	}
 	parts := make([][]byte, len(tasks))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(a.s.cfg.RequestReads)
-	for i := range tasks {
-		group.Go(func() error {
-			select {
-			case a.s.reads <- struct{}{}:
-				defer func() { <-a.s.reads }()
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			var err error
-			parts[i], err = tasks[i].run(ctx, &tasks[i].change)
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return unavailable(err)
+	err := a.eachRead(ctx, len(tasks), func(ctx context.Context, i int) (err error) {
+		parts[i], err = tasks[i].run(ctx, &tasks[i].change)
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	for _, p := range parts {
 		if len(p) > 0 {
@@ -216,4 +216,26 @@ func (a *answer) runTasks(ctx context.Context, dst *[]byte, sec *section, tasks 
 		}
 	}
 	return nil
+}
+
+// eachRead reads from further back for each of n rooms, some of them side by side. Each holds one of the service's reads
+// while it does.
+func (a *answer) eachRead(ctx context.Context, n int, read func(ctx context.Context, i int) error) error {
+	if n == 0 {
+		return nil
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(a.s.cfg.RequestReads)
+	for i := range n {
+		group.Go(func() error {
+			select {
+			case a.s.reads <- struct{}{}:
+				defer func() { <-a.s.reads }()
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			return read(ctx, i)
+		})
+	}
+	return unavailable(group.Wait())
 }

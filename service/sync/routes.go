@@ -17,7 +17,11 @@ const (
 // bindings are the routes with their handlers. All are for the instance that has the user in memory.
 func (s *Service) bindings() []httpx.Binding {
 	route := func(method, path string, handler httpx.HandlerFunc) httpx.Binding {
-		return httpx.Binding{Route: httpx.Route{Method: method, Path: path, Key: httpx.KeyUser}, Handler: handler}
+		return httpx.Binding{Route: httpx.Route{Method: method, Path: path, Key: httpx.KeyUser, Idempotent: true}, Handler: handler}
+	}
+	once := func(b httpx.Binding) httpx.Binding {
+		b.Once = true
+		return b
 	}
 	poll := route(http.MethodGet, clientPath+"/sync", s.getSync)
 	poll.LongPoll, poll.Limit = true, httpx.LimitNone
@@ -39,7 +43,7 @@ func (s *Service) bindings() []httpx.Binding {
 		route(http.MethodGet, clientPath+"/pushrules/global/", s.getGlobalPushRules),
 		route(http.MethodGet, rulePath, s.getPushRule),
 		route(http.MethodPut, rulePath, s.putPushRule),
-		route(http.MethodDelete, rulePath, s.deletePushRule),
+		once(route(http.MethodDelete, rulePath, s.deletePushRule)), // a rule that is gone is not found
 		route(http.MethodGet, rulePath+"/enabled", s.getPushRuleEnabled),
 		route(http.MethodPut, rulePath+"/enabled", s.putPushRuleEnabled),
 		route(http.MethodGet, rulePath+"/actions", s.getPushRuleActions),

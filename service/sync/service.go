@@ -9,10 +9,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/zeromicro/go-zero/core/logx"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
+	keyspb "hongyan/api/keys"
 	logpb "hongyan/api/log"
 	roompb "hongyan/api/room"
 	syncpb "hongyan/api/sync"
@@ -35,8 +37,13 @@ type Deps struct {
 	// Room answers what is further back than memory; RoomLog is its log.
 	Room    roompb.RoomClient
 	RoomLog logpb.LogClient
+	// Keys tells what waits for devices; KeysLog are its logs.
+	Keys    keyspb.KeysClient
+	KeysLog logpb.LogClient
 	// Clock is time.Now where nil.
 	Clock func() time.Time
+	// Metrics registers the metrics; nil for none.
+	Metrics prometheus.Registerer
 }
 
 // Service is the sync service. See the package comment.
@@ -54,10 +61,16 @@ type Service struct {
 	roomHeads *shared[eventlog.Heads]
 	userHeads *shared[eventlog.Heads]
 
-	filters filterCache
-	buffers bufferPool
-	scratch sync.Pool
-	turns   *turns
+	keysLog, listLog logrpc.Remote
+	keysHeads        *shared[keysHeads]
+	keysMemory       keysMemory
+	trouble          trouble
+
+	filters     filterCache
+	checkpoints *checkpoints
+	buffers     bufferPool
+	scratch     sync.Pool
+	turns       *turns
 	// reads bounds the rooms that are read from further back at once.
 	reads chan struct{}
 }
@@ -67,24 +80,29 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if deps.DB == nil || deps.Bus == nil || deps.Room == nil || deps.RoomLog == nil {
-		return nil, errors.New("sync: DB, Bus, Room and RoomLog are needed")
+	if deps.DB == nil || deps.Bus == nil || deps.Room == nil || deps.RoomLog == nil || deps.Keys == nil || deps.KeysLog == nil {
+		return nil, errors.New("sync: DB, Bus, Room, RoomLog, Keys and KeysLog are needed")
 	}
 	if deps.Clock == nil {
 		deps.Clock = time.Now
 	}
+	deps.Room = toOwner{deps.Room}
 	s := &Service{
 		cfg: cfg, deps: deps, rooms: logrpc.NewRemote(deps.RoomLog), reads: make(chan struct{}, cfg.RoomReads),
+		keysLog: logrpc.NewNamed(deps.KeysLog, keysLogName), listLog: logrpc.NewNamed(deps.KeysLog, deviceListLogName),
 		drain: newDrain(deps.Clock), turns: newTurns(cfg.LargeAnswers, unwrittenBytes),
 	}
 	s.filters.standard = filter.Default()
 	s.roomHeads = newShared(s.rooms.Heads)
 	s.userHeads = newShared(func(ctx context.Context) (eventlog.Heads, error) { return s.log.Heads(ctx) })
+	s.keysMemory.up = make(chan struct{})
+	s.keysHeads = newShared(s.readKeysHeads)
 	node, err := s.newNode()
 	if err != nil {
 		return nil, err
 	}
 	s.memory.Store(node)
+	s.registerState(deps.Metrics)
 	return s, nil
 }
 
@@ -108,13 +126,20 @@ func (s *Service) node() *live.Node { return s.memory.Load() }
 // Prepare brings the database up to date and opens the log. It is called once, before Run and before any request.
 func (s *Service) Prepare(ctx context.Context) error {
 	log, err := eventlog.Open(ctx, s.deps.DB, userlog.Schema(), eventlog.Config{
-		OnCommit: logrpc.Waker(s.deps.Bus, userlog.Schema().Name),
+		OnCommit: logrpc.Waker(s.deps.Bus, userlog.Schema().Name), Metrics: s.deps.Metrics,
 	})
 	if err != nil {
 		return fmt.Errorf("sync: %w", err)
 	}
 	s.log, s.users = log, userlog.New(log, s.cfg.limits())
+	s.checkpoints = newCheckpoints(s.users)
 	return nil
+}
+
+// Migrate brings the schema of the service's database up to date, as Prepare does.
+func Migrate(ctx context.Context, db *sqldb.DB) error {
+	_, err := eventlog.Open(ctx, db, userlog.Schema(), eventlog.Config{})
+	return err
 }
 
 // Run follows the logs and answers requests until its context ends or something fails for good, whichever part it is.
@@ -137,6 +162,12 @@ func (s *Service) Run(ctx context.Context) error {
 		logErr = s.log.Run(logCtx)
 	}()
 	group.Go(func() error { return s.runNodes(ctx) })
+	group.Go(func() error {
+		s.checkpoints.run(ctx)
+		return nil
+	})
+	group.Go(func() error { return s.runKeys(ctx) })
+	group.Go(func() error { return s.probeKeys(ctx) })
 	select {
 	case <-ctx.Done():
 	case <-written: // it failed: what cannot write must not go on as if it could
@@ -149,8 +180,9 @@ func (s *Service) Run(ctx context.Context) error {
 	return errors.Join(err, logErr)
 }
 
-// Drain answers the parked polls 200 with the token that they came with, spread over the time until ctx ends, and waits
-// until all are. Polls that come later are answered at once.
+// Drain answers the parked polls 200, with the token that they came with unless there are news, spread over nine tenths of
+// the time until ctx ends, and waits until none is parked. Polls that come while it runs are answered within that time too;
+// who comes when that is over does not wait.
 func (s *Service) Drain(ctx context.Context) error { return s.drain.run(ctx) }
 
 // Register offers the log and the account data to other services. It is called after Prepare.

@@ -1,7 +1,6 @@
 package sync
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -9,6 +8,7 @@ import (
 
 	"hongyan/matrix"
 	"hongyan/platform/httpx"
+	"hongyan/platform/once"
 )
 
 // maxTag is the longest name of a tag, in bytes (client-server API, "Room Tagging").
@@ -50,7 +50,7 @@ func (s *Service) putTag(w http.ResponseWriter, r *http.Request) error {
 	if err := checkOrder(body); err != nil {
 		return err
 	}
-	err = s.changeTags(r.Context(), user, room, func(t tagged) (bool, error) {
+	err = s.changeTags(r, user, room, func(t tagged) (bool, error) {
 		if _, ok := t.Tags[tag]; !ok && len(t.Tags) >= s.cfg.MaxTags {
 			return false, matrix.Errorf(matrix.CodeResourceLimitExceeded, "A room may have %d tags.", s.cfg.MaxTags)
 		}
@@ -69,7 +69,7 @@ func (s *Service) deleteTag(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	err = s.changeTags(r.Context(), user, room, func(t tagged) (bool, error) {
+	err = s.changeTags(r, user, room, func(t tagged) (bool, error) {
 		_, ok := t.Tags[tag]
 		delete(t.Tags, tag)
 		return ok, nil
@@ -81,8 +81,8 @@ func (s *Service) deleteTag(w http.ResponseWriter, r *http.Request) error {
 }
 
 // changeTags writes what change makes of the tags of a room, unless it says that nothing changed.
-func (s *Service) changeTags(ctx context.Context, user, room string, change func(tagged) (bool, error)) error {
-	return unavailable(s.users.ChangeData(ctx, user, room, typeTag, func(content []byte) ([]byte, error) {
+func (s *Service) changeTags(r *http.Request, user, room string, change func(tagged) (bool, error)) error {
+	return unavailable(s.users.ChangeData(r.Context(), user, room, typeTag, once.Answered(r), func(content []byte) ([]byte, error) {
 		tags := parseTags(content)
 		changed, err := change(tags)
 		if err != nil || !changed {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hongyan/matrix"
@@ -29,6 +30,8 @@ const turnTimeout = 20 * time.Second
 // is one until then in any case.
 type turns struct {
 	all chan struct{}
+	// waiting is how many requests wait for a turn.
+	waiting atomic.Int64
 
 	mu sync.Mutex
 	of map[string]*share
@@ -62,6 +65,8 @@ func newTurns(most int, mostUnwritten int64) *turns {
 func (t *turns) take(ctx context.Context, user string) (*turn, error) {
 	waiting, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
+	t.waiting.Add(1)
+	defer t.waiting.Add(-1)
 	mine := t.enter(user)
 	select {
 	case mine.slots <- struct{}{}:
@@ -121,6 +126,13 @@ func (t *turns) reserve(bytes int64) bool {
 	}
 	t.unwritten += bytes
 	return true
+}
+
+// unwrittenBytes is how many bytes are not written yet.
+func (t *turns) unwrittenBytes() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.unwritten
 }
 
 func (t *turns) free(bytes int64) {

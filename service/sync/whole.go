@@ -28,7 +28,7 @@ func (a *answer) whole(ctx context.Context, c *live.Change) ([]byte, error) {
 	if err := a.addWholeState(ctx, p, t); err != nil {
 		return nil, err
 	}
-	return a.finishFar(ctx, p, c, t, true)
+	return a.finishFar(ctx, p, c, true)
 }
 
 // addWholeState adds the state at the start of the timeline, or at its end where that is wanted. Of the members a
@@ -110,7 +110,7 @@ func lazyKeys(p *part, self string) []*roompb.StateKey {
 }
 
 // finishFar adds what does not come from the room's history and encodes the part.
-func (a *answer) finishFar(ctx context.Context, p *part, c *live.Change, t *far, whole bool) ([]byte, error) {
+func (a *answer) finishFar(ctx context.Context, p *part, c *live.Change, whole bool) ([]byte, error) {
 	data, marks := dataOf(a.entries[c.RoomID]), marksOf(a.entries[c.RoomID])
 	since := &a.r.from
 	if whole {
@@ -128,7 +128,7 @@ func (a *answer) finishFar(ctx context.Context, p *part, c *live.Change, t *far,
 	if p.empty() {
 		return nil, nil
 	}
-	if err := a.addUnread(ctx, p, c, t.EndSeq); err != nil {
+	if err := a.addUnread(ctx, p, c); err != nil {
 		return nil, err
 	}
 	return a.appendJoinedPart(nil, p), nil

@@ -9,6 +9,7 @@ import (
 	"hongyan/matrix/canonicaljson"
 	"hongyan/matrix/event"
 	"hongyan/matrix/filter"
+	"hongyan/service/sync/internal/devices"
 	"hongyan/service/sync/internal/live"
 )
 
@@ -21,9 +22,12 @@ func appendBeginning(dst []byte, nextBatch string) []byte {
 	return append(dst, '"')
 }
 
-// appendEnd ends an answer. No device has keys as long as none can be uploaded.
-func appendEnd(dst []byte) []byte {
-	return append(dst, `,"device_one_time_keys_count":{"signed_curve25519":0},"device_unused_fallback_key_types":[]}`...)
+// appendEnd ends an answer, with the counts of keys unless nothing is known of them.
+func appendEnd(dst []byte, counts *devices.Counts) []byte {
+	if counts != nil {
+		dst = append(dst, counts.JSON...)
+	}
+	return append(dst, '}')
 }
 
 // section is an object in an answer that vanishes if nothing is put into it.

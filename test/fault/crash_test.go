@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/tidwall/gjson"
 
 	"hongyan/bench"
 	"hongyan/test/harness"
@@ -54,8 +53,8 @@ func killedUnderLoad(t *testing.T, options harness.Options, mode bench.Mode) {
 	t.Logf("%d messages, errors seen by the clients: %v", report.Verdict.Accepted, report.Errors)
 	require.Greater(t, report.Verdict.Accepted, kills*20, "there was load")
 	require.True(t, report.Verdict.OK(), "%+v", report.Verdict)
-	requireIdempotent(t, sent)
-	requireHistory(t, sent)
+	require.NoError(t, checkIdempotent(t.Context(), sent))
+	require.NoError(t, checkHistory(t.Context(), sent))
 }
 
 func killRepeatedly(ctx context.Context, server *harness.Server, begun <-chan struct{}) error {
@@ -78,58 +77,4 @@ func killRepeatedly(ctx context.Context, server *harness.Server, begun <-chan st
 		}
 	}
 	return nil
-}
-
-// requireIdempotent sends a sample of the messages again.
-func requireIdempotent(t *testing.T, sent []bench.Message) {
-	const sample = 300
-	for _, i := range rand.Perm(len(sent))[:min(sample, len(sent))] {
-		m := sent[i]
-		again, err := m.Sender.Send(t.Context(), m.RoomID, m.TxnID, m.Content)
-		require.NoError(t, err)
-		require.Equal(t, m.EventID, again, "transaction %s of %s", m.TxnID, m.Sender.UserID)
-	}
-}
-
-// requireHistory pages through every room from its beginning: each message stands there exactly once.
-func requireHistory(t *testing.T, sent []bench.Message) {
-	rooms := map[string]*bench.Client{}
-	want := map[string]int{}
-	for _, m := range sent {
-		rooms[m.RoomID] = m.Sender
-		want[m.EventID]++
-	}
-	for id, n := range want {
-		require.Equal(t, 1, n, "%s answered to two different transaction ids", id)
-	}
-	got := map[string]int{}
-	texts := map[string]int{}
-	for roomID, reader := range rooms {
-		from := ""
-		for range 1000 {
-			var end string
-			err := reader.Messages(t.Context(), roomID, from, "f", 500, func(body []byte) error {
-				answer := gjson.ParseBytes(body)
-				end = answer.Get("end").String()
-				for _, e := range answer.Get("chunk").Array() {
-					if e.Get("type").String() == "m.room.message" {
-						got[e.Get("event_id").String()]++
-						texts[roomID+e.Get("content.body").String()]++
-					}
-				}
-				return nil
-			})
-			require.NoError(t, err)
-			if end == "" {
-				break
-			}
-			from = end
-		}
-	}
-	for id := range want {
-		require.Equal(t, 1, got[id], "how often %s stands in the history", id)
-	}
-	for text, n := range texts {
-		require.Equal(t, 1, n, "how often %q was written", text)
-	}
 }

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"hongyan/test/freeport"
 )
 
 const missing = `PostgreSQL is not installed: "make test" installs Debian's package "postgresql"`
@@ -29,8 +31,14 @@ type server struct {
 	url  string // of the database "postgres"
 	port int
 	// stdin is what the server's watcher reads; the server stops when it closes, with this process at the latest.
-	stdin io.Closer
+	stdin io.WriteCloser
 	err   error
+	// watcher has ended when the server has.
+	watcher *exec.Cmd
+	// How it was started.
+	bin, dir string
+	cred     *syscall.Credential
+	args     []string
 }
 
 // shared is the binary's server. It starts with the first test that wants it; there is nothing to inject it
@@ -72,8 +80,8 @@ func database(t testing.TB, s *server) string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s?sslmode=disable", s.port, name)
 }
 
-// launch makes a cluster and starts a server on it.
-func launch(durable bool) *server {
+// launch makes a cluster and starts a server on it, for clients on loopback and on the networks of further hosts.
+func launch(durable bool, hosts ...string) *server {
 	bin, err := binaries()
 	if err != nil {
 		return &server{err: err}
@@ -94,46 +102,78 @@ func launch(durable bool) *server {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return &server{err: fmt.Errorf("initdb: %w: %s", err, out)}
 	}
-	return start(bin, dir, data, cred, durable)
+	return start(bin, dir, data, cred, durable, hosts)
 }
 
-// watch runs the server and ends it when its standard input does, which is when the test binary has gone.
-const watch = `"$@" & pid=$!; trap : TERM INT HUP; read _; kill -QUIT $pid; wait $pid; rm -rf "$PGTEST_DIR"`
+// watch runs the server and ends it when its standard input does, which is when the test binary has gone. Its data go too,
+// unless the line "keep" came before.
+const watch = `"$@" & pid=$!; trap : TERM INT HUP; read how; kill -QUIT $pid; wait $pid; [ "$how" = keep ] || rm -rf "$PGTEST_DIR"`
 
-func start(bin, dir, data string, cred *syscall.Credential, durable bool) *server {
+func start(bin, dir, data string, cred *syscall.Credential, durable bool, hosts []string) *server {
 	port, err := freePort()
 	if err != nil {
 		return &server{err: err}
 	}
-	args := []string{"-c", watch, "pgtest", filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(port),
-		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=" + dir, "-c", "max_connections=200",
-		"-c", "shared_buffers=64MB", "-c", "log_min_messages=fatal", "-c", "max_wal_size=2GB"}
-	if !durable {
-		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off")
-	}
-	cmd := exec.Command("/bin/sh", args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "PGTEST_DIR="+dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred, Setpgid: true}
-	log, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
+	if err := admit(data, hosts); err != nil {
 		return &server{err: err}
+	}
+	s := &server{
+		url: fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", port), port: port,
+		bin: bin, dir: dir, cred: cred,
+	}
+	s.args = []string{
+		"-D", data, "-p", strconv.Itoa(port), "-c", "listen_addresses=" + strings.Join(append([]string{"127.0.0.1"}, hosts...), ","),
+		"-c", "unix_socket_directories=" + dir, "-c", "max_connections=300",
+		"-c", "shared_buffers=64MB", "-c", "log_min_messages=fatal", "-c", "max_wal_size=2GB",
+	}
+	if !durable {
+		s.args = append(s.args, "-c", "fsync=off", "-c", "full_page_writes=off")
+	}
+	s.err = s.up()
+	return s
+}
+
+// up starts the server and waits until it answers.
+func (s *server) up() error {
+	cmd := exec.Command("/bin/sh", append([]string{"-c", watch, "pgtest", filepath.Join(s.bin, "postgres")}, s.args...)...)
+	cmd.Dir = s.dir
+	cmd.Env = append(os.Environ(), "PGTEST_DIR="+s.dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.cred, Setpgid: true}
+	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
 	}
 	defer func() { _ = log.Close() }()
 	cmd.Stdout, cmd.Stderr = log, log
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		return &server{err: err}
+	if s.stdin, err = cmd.StdinPipe(); err != nil {
+		return err
 	}
 	if err := cmd.Start(); err != nil {
-		return &server{err: err}
+		return err
 	}
-	s := &server{url: fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", port), port: port, stdin: stdin}
+	s.watcher = cmd
 	if err := s.await(); err != nil {
 		text, _ := os.ReadFile(log.Name())
-		s.err = fmt.Errorf("%w: %s", err, text)
+		return fmt.Errorf("%w: %s", err, text)
 	}
-	return s
+	return nil
+}
+
+// admit lets the networks (/24) of hosts in.
+func admit(data string, hosts []string) error {
+	if len(hosts) == 0 {
+		return nil
+	}
+	f, err := os.OpenFile(filepath.Join(data, "pg_hba.conf"), os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	for _, host := range hosts {
+		if _, err := fmt.Fprintf(f, "host all all %s/24 trust\n", host); err != nil {
+			return errors.Join(err, f.Close())
+		}
+	}
+	return f.Close()
 }
 
 // await returns when the server answers.
@@ -196,9 +236,13 @@ func credential(dir string) (*syscall.Credential, error) {
 }
 
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.On(context.Background(), "127.0.0.1")
 	if err != nil {
 		return 0, err
 	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(port)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
 
 	logpb "hongyan/api/log"
 	"hongyan/matrix"
@@ -203,4 +204,30 @@ func TestErrors(t *testing.T) {
 	require.ErrorContains(t, err, "read shard 1")
 	require.ErrorAs(t, err, &known)
 	require.Equal(t, http.StatusServiceUnavailable, known.Status)
+}
+
+// keys notes by which keys shards are read.
+type keys struct {
+	logpb.LogClient
+	read map[int32]string
+}
+
+func (k keys) Read(ctx context.Context, req *logpb.ReadRequest, opts ...grpc.CallOption) (*logpb.ReadResponse, error) {
+	k.read[req.Shard], _ = rpc.KeyOf(ctx)
+	return k.LogClient.Read(ctx, req, opts...)
+}
+
+// TestShardsAreReadFromTheirOwners proves that the key of each read belongs to the shard that is read.
+func TestShardsAreReadFromTheirOwners(t *testing.T) {
+	wakes := memory.New(16)
+	t.Cleanup(func() { require.NoError(t, wakes.Close()) })
+	client := keys{serve(openLog(t, wakes)), map[int32]string{}}
+	remote := logrpc.NewRemote(client)
+	heads, err := remote.Heads(t.Context())
+	require.NoError(t, err)
+	for shard := range heads.Shard {
+		_, _, err := remote.Read(t.Context(), shard, 0, 1)
+		require.NoError(t, err)
+		require.Equal(t, shard, eventlog.ShardOf(client.read[int32(shard)], len(heads.Shard)))
+	}
 }

@@ -27,16 +27,37 @@ type Log interface {
 var _ Log = (*eventlog.Log)(nil)
 
 // Register offers a log as hongyan.log.v1.Log.
-func Register(reg grpc.ServiceRegistrar, log Log) { logpb.RegisterLogServer(reg, server{log: log}) }
+func Register(reg grpc.ServiceRegistrar, log Log) { RegisterNamed(reg, log, nil) }
+
+// RegisterNamed offers several logs: one to who names none, and others by their names.
+func RegisterNamed(reg grpc.ServiceRegistrar, log Log, named map[string]Log) {
+	logpb.RegisterLogServer(reg, server{log: log, named: named})
+}
 
 type server struct {
 	logpb.UnimplementedLogServer
-	log Log
+	log   Log
+	named map[string]Log
+}
+
+// called returns the log of a name.
+func (s server) called(name string) (Log, error) {
+	if name == "" {
+		return s.log, nil
+	}
+	if log := s.named[name]; log != nil {
+		return log, nil
+	}
+	return nil, matrix.Errorf(matrix.CodeInvalidParam, "There is no log %q.", name)
 }
 
 // Heads gives the positions of the newest entries of all shards.
-func (s server) Heads(ctx context.Context, _ *logpb.HeadsRequest) (*logpb.HeadsResponse, error) {
-	h, err := s.log.Heads(ctx)
+func (s server) Heads(ctx context.Context, req *logpb.HeadsRequest) (*logpb.HeadsResponse, error) {
+	log, err := s.called(req.GetLog())
+	if err != nil {
+		return nil, err
+	}
+	h, err := log.Heads(ctx)
 	if err != nil {
 		return nil, matrix.Unavailable(err)
 	}
@@ -45,14 +66,18 @@ func (s server) Heads(ctx context.Context, _ *logpb.HeadsRequest) (*logpb.HeadsR
 
 // Read gives the entries of one shard after a position. A limit of 0 or above maxRecords is maxRecords.
 func (s server) Read(ctx context.Context, req *logpb.ReadRequest) (*logpb.ReadResponse, error) {
+	log, err := s.called(req.GetLog())
+	if err != nil {
+		return nil, err
+	}
 	shard, after, limit := int(req.GetShard()), req.GetAfter(), int(req.GetLimit())
-	if shard < 0 || shard >= s.log.Shards() || after < 0 || limit < 0 {
+	if shard < 0 || shard >= log.Shards() || after < 0 || limit < 0 {
 		return nil, matrix.Errorf(matrix.CodeInvalidParam, "The log has no %d entries after %d of shard %d.", limit, after, shard)
 	}
 	if limit == 0 || limit > maxRecords {
 		limit = maxRecords
 	}
-	records, through, err := s.log.Read(ctx, shard, after, limit)
+	records, through, err := log.Read(ctx, shard, after, limit)
 	if err != nil {
 		return nil, matrix.Unavailable(err)
 	}

@@ -4,8 +4,6 @@ package memory
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"sync"
 
 	"hongyan/platform/registry"
@@ -14,9 +12,9 @@ import (
 // Store is what the registries of several processes share. There are no heartbeats: nothing dies alone in here. A
 // test ends a lease by closing a registry.
 type Store struct {
-	mu       sync.Mutex
-	records  map[string]record // by Instance.Key
-	watchers map[*watcher]struct{}
+	mu      sync.Mutex
+	records map[string]record // by Instance.Key
+	watches registry.Watches
 }
 
 type record struct {
@@ -26,7 +24,9 @@ type record struct {
 
 // NewStore returns an empty store.
 func NewStore() *Store {
-	return &Store{records: map[string]record{}, watchers: map[*watcher]struct{}{}}
+	s := &Store{records: map[string]record{}}
+	s.watches.Publish(nil)
+	return s
 }
 
 // New returns the registry of a process that is alone.
@@ -50,24 +50,21 @@ func (r *Registry) Put(ctx context.Context, instance registry.Instance) error {
 	if err := instance.Validate(); err != nil {
 		return fmt.Errorf("register: %w", err)
 	}
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("register %s: %w", instance.Key(), err)
-	}
 	r.store.mu.Lock()
 	defer r.store.mu.Unlock()
 	if r.closed() {
 		return registry.ErrClosed
 	}
 	r.store.records[instance.Key()] = record{instance, r}
-	r.store.notify(instance.Service)
+	r.store.notify()
+	if err := ctx.Err(); err != nil { // it is done all the same
+		return fmt.Errorf("register %s: %w", instance.Key(), err)
+	}
 	return nil
 }
 
 // Remove deregisters an instance.
 func (r *Registry) Remove(ctx context.Context, instance registry.Instance) error {
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("deregister %s: %w", instance.Key(), err)
-	}
 	r.store.mu.Lock()
 	defer r.store.mu.Unlock()
 	if r.closed() {
@@ -75,7 +72,10 @@ func (r *Registry) Remove(ctx context.Context, instance registry.Instance) error
 	}
 	if _, ok := r.store.records[instance.Key()]; ok {
 		delete(r.store.records, instance.Key())
-		r.store.notify(instance.Service)
+		r.store.notify()
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("deregister %s: %w", instance.Key(), err)
 	}
 	return nil
 }
@@ -89,27 +89,14 @@ func (r *Registry) closed() bool {
 	}
 }
 
-// Watch sends the instances of a service now and whenever they change.
-func (r *Registry) Watch(ctx context.Context, service string) (<-chan []registry.Instance, error) {
-	w := &watcher{service: service, lists: make(chan []registry.Instance, 1)}
+// Watch sends the instances now and whenever they change.
+func (r *Registry) Watch(ctx context.Context) (<-chan []registry.Instance, error) {
 	r.store.mu.Lock()
 	defer r.store.mu.Unlock()
 	if r.closed() {
 		return nil, registry.ErrClosed
 	}
-	r.store.watchers[w] = struct{}{}
-	w.send(r.store.list(service))
-	r.running.Go(func() {
-		select {
-		case <-ctx.Done():
-		case <-r.closing:
-		}
-		r.store.mu.Lock()
-		defer r.store.mu.Unlock()
-		delete(r.store.watchers, w)
-		close(w.lists)
-	})
-	return w.lists, nil
+	return r.store.watches.Add(ctx, r.closing, &r.running), nil
 }
 
 // Close removes all records of this process, ends its watches and waits for them.
@@ -120,7 +107,7 @@ func (r *Registry) Close() error {
 		for key, rec := range r.store.records {
 			if rec.owner == r {
 				delete(r.store.records, key)
-				r.store.notify(rec.instance.Service)
+				r.store.notify()
 			}
 		}
 		r.store.mu.Unlock()
@@ -129,38 +116,11 @@ func (r *Registry) Close() error {
 	return nil
 }
 
-// watcher is one Watch. Its channel holds the newest list only; the store's lock guards sending and closing.
-type watcher struct {
-	service string
-	lists   chan []registry.Instance
-}
-
-func (w *watcher) send(list []registry.Instance) {
-	select {
-	case <-w.lists: // an older list that nobody has read
-	default:
-	}
-	w.lists <- list
-}
-
-// notify sends a service's list to its watchers; the lock is held.
-func (s *Store) notify(service string) {
-	list := s.list(service)
-	for w := range s.watchers {
-		if w.service == service {
-			w.send(slices.Clone(list))
-		}
-	}
-}
-
-// list returns a service's instances sorted by boot id; the lock is held.
-func (s *Store) list(service string) []registry.Instance {
-	var list []registry.Instance
+// notify tells the watches; the lock is held.
+func (s *Store) notify() {
+	list := make([]registry.Instance, 0, len(s.records))
 	for _, rec := range s.records {
-		if rec.instance.Service == service {
-			list = append(list, rec.instance)
-		}
+		list = append(list, rec.instance)
 	}
-	slices.SortFunc(list, func(a, b registry.Instance) int { return strings.Compare(a.BootID, b.BootID) })
-	return list
+	s.watches.Publish(list)
 }

@@ -1,8 +1,8 @@
-// Package registrytest is the conformance suite of registries.
 package registrytest
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -19,6 +19,8 @@ type Harness struct {
 	Open func(t *testing.T) registry.Registry
 	// Patience is how long a change may take to be seen; 0 is 20 s. It only ends tests that have failed.
 	Patience time.Duration
+	// Outage is what the registry can suffer; nil leaves those tests out.
+	Outage *Outage
 }
 
 // New makes a harness for one test.
@@ -26,14 +28,37 @@ type New func(t *testing.T) Harness
 
 // Run runs the suite.
 func Run(t *testing.T, open New) {
-	for name, body := range map[string]func(*testing.T, *suite){
+	var outage *Outage
+	t.Run("the harness opens", func(t *testing.T) { outage = open(t).Outage })
+	bodies := outageTests(outage)
+	if bodies == nil {
+		bodies = map[string]func(*testing.T, *suite){}
+	}
+	maps.Copy(bodies, tests())
+	for name, body := range bodies {
+		t.Run(name, func(t *testing.T) {
+			h := open(t)
+			if h.Patience == 0 {
+				h.Patience = 20 * time.Second
+			}
+			if h.Outage != nil && h.Outage.Lease == 0 {
+				h.Outage.Lease = 4 * time.Second
+			}
+			body(t, &suite{h})
+		})
+	}
+}
+
+func tests() map[string]func(*testing.T, *suite) {
+	return map[string]func(*testing.T, *suite){
 		"a watch begins with what is there": watchBegins,
 		"a watch sees changes":              watchSees,
-		"a watch sees its service only":     watchOwn,
+		"services do not mix":               servicesApart,
 		"records are whole":                 recordsWhole,
 		"records are replaced":              recordsReplaced,
 		"lists are sorted":                  listsSorted,
 		"removing twice is no error":        removeTwice,
+		"what is asked too late is done":    doneTooLate,
 		"closing removes one's own":         closeRemoves,
 		"a watch ends with its context":     watchEnds,
 		"a watch ends with its registry":    watchEndsOnClose,
@@ -41,14 +66,6 @@ func Run(t *testing.T, open New) {
 		"many processes":                    manyProcesses,
 		"bad records are refused":           badRecords,
 		"closed is closed":                  closed,
-	} {
-		t.Run(name, func(t *testing.T) {
-			h := open(t)
-			if h.Patience == 0 {
-				h.Patience = 20 * time.Second
-			}
-			body(t, &suite{h})
-		})
 	}
 }
 
@@ -68,22 +85,36 @@ func (s *suite) within(t *testing.T) context.Context {
 	return ctx
 }
 
-func (s *suite) watch(t *testing.T, r registry.Registry, service string) <-chan []registry.Instance {
+// watch is a watch of which the test looks at one service.
+type watch struct {
+	service string
+	lists   <-chan []registry.Instance
+}
+
+func (s *suite) watch(t *testing.T, r registry.Registry, service string) watch {
 	t.Helper()
-	lists, err := r.Watch(s.within(t), service)
+	lists, err := r.Watch(s.within(t))
 	require.NoError(t, err)
-	return lists
+	return watch{service, lists}
+}
+
+// of returns the instances of the service that is looked at, of a list that must be in order.
+func (w watch) of(t *testing.T, list []registry.Instance) []registry.Instance {
+	t.Helper()
+	require.True(t, slices.IsSortedFunc(list, registry.Compare), "%v", list)
+	return slices.DeleteFunc(slices.Clone(list), func(i registry.Instance) bool { return i.Service != w.service })
 }
 
 // see reads lists until one has just these boot ids.
-func (s *suite) see(t *testing.T, lists <-chan []registry.Instance, ids ...string) []registry.Instance {
+func (s *suite) see(t *testing.T, w watch, ids ...string) []registry.Instance {
 	t.Helper()
 	var last []string
 	end := time.After(s.Patience)
 	for {
 		select {
-		case list, ok := <-lists:
+		case list, ok := <-w.lists:
 			require.True(t, ok, "the watch ended")
+			list = w.of(t, list)
 			last = bootIDs(list)
 			if slices.Equal(last, ids) {
 				return list
@@ -132,7 +163,7 @@ func watchSees(t *testing.T, s *suite) {
 	s.see(t, lists, "a")
 }
 
-func watchOwn(t *testing.T, s *suite) {
+func servicesApart(t *testing.T, s *suite) {
 	r := s.process(t)
 	rooms, others := s.watch(t, r, "room"), s.watch(t, r, "roommate")
 	s.put(t, r, instance("room", "a"))
@@ -147,8 +178,9 @@ func watchOwn(t *testing.T, s *suite) {
 
 func recordsWhole(t *testing.T, s *suite) {
 	want := registry.Instance{
-		Service: "sync", BootID: "boot-1", HTTP: "192.0.2.1:8008", GRPC: "[2001:db8::1]:9000", Version: "1.2.3",
-		Zone: "eu", Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Weight: 3, State: registry.Starting,
+		Service: "sync", BootID: "boot-1", HTTP: "192.0.2.1:8008", GRPC: "[2001:db8::1]:9000", Admin: "192.0.2.1:9100",
+		Version: "1.2.3", Zone: "eu", Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Weight: 3, State: registry.Starting,
+		Routes: []registry.Route{{Method: "GET", Path: "/echo/{id}", Auth: "none", Key: "id", LongPoll: true, MaxBody: 7, Once: true, Idempotent: true}},
 	}
 	s.put(t, s.process(t), want)
 	list := s.see(t, s.watch(t, s.process(t), "sync"), "boot-1")
@@ -184,6 +216,20 @@ func removeTwice(t *testing.T, s *suite) {
 	require.Empty(t, s.see(t, s.watch(t, r, "room")))
 }
 
+func doneTooLate(t *testing.T, s *suite) {
+	r := s.process(t)
+	s.put(t, r, instance("room", "a"))
+	s.put(t, r, instance("room", "b"))
+	w := s.watch(t, s.process(t), "room")
+	s.see(t, w, "a", "b")
+	late, cancel := context.WithCancel(s.within(t))
+	cancel()
+	require.ErrorIs(t, r.Put(late, instance("room", "c")), context.Canceled)
+	require.ErrorIs(t, r.Remove(late, instance("room", "a")), context.Canceled)
+	require.ErrorIs(t, r.Remove(late, instance("room", "b")), context.Canceled)
+	s.see(t, w, "c")
+}
+
 func closeRemoves(t *testing.T, s *suite) {
 	stays, goes := s.process(t), s.Open(t)
 	s.put(t, stays, instance("room", "a"))
@@ -214,7 +260,7 @@ func (s *suite) ends(t *testing.T, lists <-chan []registry.Instance) {
 func watchEnds(t *testing.T, s *suite) {
 	r := s.process(t)
 	ctx, cancel := context.WithCancel(s.within(t))
-	lists, err := r.Watch(ctx, "room")
+	lists, err := r.Watch(ctx)
 	require.NoError(t, err)
 	cancel()
 	s.ends(t, lists)
@@ -223,9 +269,9 @@ func watchEnds(t *testing.T, s *suite) {
 
 func watchEndsOnClose(t *testing.T, s *suite) {
 	r := s.Open(t)
-	lists := s.watch(t, r, "room")
+	w := s.watch(t, r, "room")
 	require.NoError(t, r.Close())
-	s.ends(t, lists)
+	s.ends(t, w.lists)
 }
 
 func slowReaders(t *testing.T, s *suite) {
@@ -242,7 +288,7 @@ func slowReaders(t *testing.T, s *suite) {
 	end := time.After(s.Patience)
 	for {
 		select {
-		case list := <-slow:
+		case list := <-slow.lists:
 			if len(list) == 1 && list[0].Weight == 100 {
 				return
 			}
@@ -276,7 +322,8 @@ func badRecords(t *testing.T, s *suite) {
 	r := s.process(t)
 	for _, i := range []registry.Instance{
 		{}, {Service: "room", State: registry.Ready}, {BootID: "a", State: registry.Ready}, {Service: "room", BootID: "a"},
-		{Service: "room", BootID: "a", State: "sleeping"}, {Service: "room", BootID: "a", State: registry.Ready, Weight: -1},
+		{Service: "room", BootID: "a", State: "sleeping"}, {Service: "room/..", BootID: "a", State: registry.Ready},
+		{Service: "room", BootID: "a.b", State: registry.Ready}, {Service: "room", BootID: "a", State: registry.Ready, Weight: -1},
 	} {
 		require.Error(t, r.Put(s.within(t), i))
 	}
@@ -291,6 +338,6 @@ func closed(t *testing.T, s *suite) {
 	require.NoError(t, r.Close())
 	require.ErrorIs(t, r.Put(s.within(t), instance("room", "a")), registry.ErrClosed)
 	require.ErrorIs(t, r.Remove(s.within(t), instance("room", "a")), registry.ErrClosed)
-	_, err := r.Watch(s.within(t), "room")
+	_, err := r.Watch(s.within(t))
 	require.ErrorIs(t, err, registry.ErrClosed)
 }

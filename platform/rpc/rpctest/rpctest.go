@@ -179,6 +179,7 @@ func causesStay(t *testing.T, open Open) {
 	}{
 		{errors.New("secret"), http.StatusInternalServerError},
 		{fmt.Errorf("secret: %w", io.EOF), http.StatusInternalServerError},
+		{fmt.Errorf("secret: %w", away{}), http.StatusServiceUnavailable},
 		{fmt.Errorf("secret: %w", context.Canceled), http.StatusServiceUnavailable},
 		{fmt.Errorf("secret: %w", context.DeadlineExceeded), http.StatusServiceUnavailable},
 		{status.Error(codes.Unavailable, "not now"), http.StatusServiceUnavailable},
@@ -284,7 +285,7 @@ func callerDeadline(t *testing.T, open Open) {
 		ended <- ctx.Err()
 		return nil, ctx.Err()
 	}}, rpc.Options{})
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, err := client.Unary(ctx, &pb.Message{})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -346,3 +347,9 @@ func valuesDoNotCross(t *testing.T, open Open) {
 	require.NoError(t, err)
 	require.False(t, await(t, "call", seen))
 }
+
+// away is an error that says that the same may be tried again.
+type away struct{}
+
+func (away) Error() string     { return "away" }
+func (away) Unavailable() bool { return true }

@@ -2,6 +2,7 @@ package syncroom_test
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -9,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestColdStartReadsEachRoomOnce lets everybody come back at once to a service that knows nothing.
+// TestColdStartReadsEachRoomOnce lets everybody come back at once, with two polls each, to a service that knows nothing.
 func TestColdStartReadsEachRoomOnce(t *testing.T) {
 	g := onSQLite(t)
 	const clients, rooms = 60, 3
@@ -18,6 +19,7 @@ func TestColdStartReadsEachRoomOnce(t *testing.T) {
 	for i := range ids {
 		ids[i] = owner.create(nil)
 	}
+	owner.state(ids[0], "m.room.encryption", "", encryption["content"])
 	all := make([]*client, clients)
 	parallel(clients, func(i int) {
 		all[i] = g.client(fmt.Sprint("user", i))
@@ -33,11 +35,13 @@ func TestColdStartReadsEachRoomOnce(t *testing.T) {
 		owner.sayAll(room, texts(0, 5))
 	}
 	g.restart()
-	before := g.room.timelines.Load()
+	before, peers := g.room.timelines.Load(), g.room.peers.Load()
+	receipts, joins := g.room.receipts.Load(), g.room.joins.Load()
 	var wg sync.WaitGroup
-	results := make([]result, clients)
-	for i, c := range all {
-		wg.Go(func() { results[i] = c.poll(time.Minute) })
+	results := make([]result, 2*clients)
+	for i, c := range slices.Concat(all, all) {
+		again := *c
+		wg.Go(func() { results[i] = again.poll(time.Minute) })
 	}
 	wg.Wait()
 	for _, r := range results {
@@ -48,6 +52,9 @@ func TestColdStartReadsEachRoomOnce(t *testing.T) {
 	}
 	// Once for the gap, and once for what was never read.
 	require.LessOrEqual(t, g.room.timelines.Load()-before, int64(2*rooms))
+	require.LessOrEqual(t, g.room.receipts.Load()-receipts, int64(2*rooms))
+	require.LessOrEqual(t, g.room.joins.Load()-joins, int64(rooms*clients), "both polls of a client count together")
+	require.Equal(t, peers, g.room.peers.Load(), "nobody joined or left: nobody asks who shares the encrypted room")
 }
 
 // TestOwnTransactionIDComesBackFromASharedRing: what is read for everybody keeps to itself what is for one.

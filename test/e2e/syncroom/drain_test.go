@@ -39,6 +39,28 @@ func TestDrainAnswersPollsWithTheirToken(t *testing.T) {
 	}
 }
 
+// A poll that comes while others are sent away goes with them.
+func TestDrainAnswersPollsThatCome(t *testing.T) {
+	g := onSQLite(t)
+	alice, bob := g.client("alice"), g.client("bob")
+	for _, c := range []*client{alice, bob} {
+		c.create(nil)
+		c.sync()
+	}
+	before := map[*client]string{alice: alice.since, bob: bob.since}
+	first := make(chan result, 1)
+	go func() { first <- alice.poll(time.Hour) }()
+	require.Eventually(t, func() bool { return g.sync.service.Parked() == 1 }, 10*time.Second, time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	drained := make(chan error, 1)
+	go func() { drained <- g.sync.service.Drain(ctx) }()
+	require.Equal(t, before[bob], bob.poll(time.Hour).str("next_batch"))
+	require.Equal(t, before[alice], (<-first).str("next_batch"))
+	require.NoError(t, <-drained)
+	require.Equal(t, before[bob], bob.at(before[bob], time.Hour).str("next_batch"), "nobody waits when it is over")
+}
+
 func TestDisconnectFreesAPoll(t *testing.T) {
 	g := onSQLite(t)
 	alice := g.client("alice")

@@ -20,7 +20,6 @@ import (
 	identitypb "hongyan/api/identity"
 	logpb "hongyan/api/log"
 	roompb "hongyan/api/room"
-	"hongyan/matrix/event"
 	"hongyan/platform/bus"
 	"hongyan/platform/bus/memory"
 	"hongyan/platform/httpx"
@@ -35,11 +34,41 @@ import (
 type counted struct {
 	roompb.RoomClient
 	timelines atomic.Int64
+	// notes are how many notes were read.
+	notes atomic.Int64
+	peers atomic.Int64
+	// joins count the questions when a user joined.
+	receipts, joins atomic.Int64
+}
+
+// Receipts implements roompb.RoomClient.
+func (c *counted) Receipts(ctx context.Context, req *roompb.ReceiptsRequest, opts ...grpc.CallOption) (*roompb.ReceiptsResponse, error) {
+	c.receipts.Add(1)
+	return c.RoomClient.Receipts(ctx, req, opts...)
+}
+
+// Peers implements roompb.RoomClient.
+func (c *counted) Peers(ctx context.Context, req *roompb.PeersRequest, opts ...grpc.CallOption) (*roompb.PeersResponse, error) {
+	c.peers.Add(1)
+	return c.RoomClient.Peers(ctx, req, opts...)
+}
+
+// Notes implements roompb.RoomClient.
+func (c *counted) Notes(ctx context.Context, req *roompb.NotesRequest, opts ...grpc.CallOption) (*roompb.NotesResponse, error) {
+	if req.GetJoinedBy() != "" {
+		c.joins.Add(1)
+	}
+	resp, err := c.RoomClient.Notes(ctx, req, opts...)
+	c.notes.Add(int64(len(resp.GetNotes())))
+	return resp, err
 }
 
 // Timeline implements roompb.RoomClient.
 func (c *counted) Timeline(ctx context.Context, req *roompb.TimelineRequest, opts ...grpc.CallOption) (*roompb.TimelineResponse, error) {
 	c.timelines.Add(1)
+	if key, _ := rpc.KeyOf(ctx); key != req.RoomId {
+		return nil, fmt.Errorf("the timeline of %s was asked for with the key %q", req.RoomId, key)
+	}
 	return c.RoomClient.Timeline(ctx, req, opts...)
 }
 
@@ -69,6 +98,9 @@ type rig struct {
 	// url is that of the database of sync.
 	url  string
 	sync *node
+	// keys is the keys service as sync reaches it, keyring as clients do.
+	keys    *brittle
+	keyring http.Handler
 }
 
 // node is a running sync service.
@@ -104,11 +136,9 @@ func newRig(t testing.TB, roomURL, syncURL string) *rig {
 	ctx, cancel := context.WithCancel(context.Background())
 	db, err := sqldb.Open(ctx, sqldb.Config{URL: roomURL})
 	require.NoError(t, err)
-	key, err := event.GenerateSigningKey(bytes.NewReader(bytes.Repeat([]byte{7}, 64)))
-	require.NoError(t, err)
 	wakes := memory.New(0)
 	rooms, err := room.New(room.Default(), room.Deps{
-		DB: db, Bus: wakes, Identity: nobody{}, IdentityLog: nobody{}, Signer: event.NewSigner("hs", key),
+		DB: db, Bus: wakes, Identity: nobody{}, IdentityLog: nobody{}, Server: "hs",
 	})
 	require.NoError(t, err)
 	require.NoError(t, rooms.Prepare(ctx))
@@ -128,18 +158,25 @@ func newRig(t testing.TB, roomURL, syncURL string) *rig {
 		t: t, rooms: rooms.Handler(), bus: wakes, url: syncURL,
 		room: &counted{RoomClient: roompb.NewRoomClient(conns.Conn("room"))}, log: logpb.NewLogClient(conns.Conn("room")),
 	}
+	g.startKeys(roomURL)
 	g.sync = g.startSync()
 	return g
 }
 
-// startSync starts a further sync service on the same database.
-func (g *rig) startSync() *node { return g.startSyncWith(sync.Default()) }
+// startSync starts a further sync service on the same database. It is not patient with the keys.
+func (g *rig) startSync() *node {
+	cfg := sync.Default()
+	cfg.KeysPatience = 50 * time.Millisecond
+	return g.startSyncWith(cfg)
+}
 
 func (g *rig) startSyncWith(cfg sync.Config) *node {
 	ctx, cancel := context.WithCancel(context.Background())
 	db, err := sqldb.Open(ctx, sqldb.Config{URL: g.url})
 	require.NoError(g.t, err)
-	service, err := sync.New(cfg, sync.Deps{DB: db, Bus: g.bus, Room: g.room, RoomLog: g.log})
+	service, err := sync.New(cfg, sync.Deps{
+		DB: db, Bus: g.bus, Room: g.room, RoomLog: g.log, Keys: g.keys, KeysLog: g.keys,
+	})
 	require.NoError(g.t, err)
 	require.NoError(g.t, service.Prepare(ctx))
 	done := make(chan error, 1)

@@ -58,6 +58,12 @@ func (h *Hasher) Verify(ctx context.Context, phc, password string) (bool, error)
 	return subtle.ConstantTimeCompare(key, want.key) == 1 && phc != "", nil
 }
 
+// Waiting is how many callers wait for their turn.
+func (h *Hasher) Waiting() int64 { return h.waiting.Load() }
+
+// MostWaiting is how many callers may wait for their turn.
+func (h *Hasher) MostWaiting() int64 { return h.queue }
+
 // NeedsRehash reports whether the PHC string was made with other parameters than those in use.
 func (h *Hasher) NeedsRehash(phc string) bool {
 	old, err := parse(phc)

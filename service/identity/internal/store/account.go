@@ -135,3 +135,12 @@ func Deactivate(userID string, nowMs int64, erase bool) eventlog.Statement {
 		Args: []any{userID, nowMs, erase}, Want: 1,
 	}
 }
+
+// SomeUser returns the user id of any account, or sqldb.ErrNoRows.
+func SomeUser(ctx context.Context, q sqldb.Querier) (userID string, err error) {
+	err = q.QueryRow(ctx, `SELECT user_id FROM account LIMIT 1`).Scan(&userID)
+	if err != nil && !errors.Is(err, sqldb.ErrNoRows) {
+		err = fmt.Errorf("read an account: %w", err)
+	}
+	return userID, err
+}

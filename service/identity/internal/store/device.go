@@ -49,6 +49,18 @@ func (s *Store) Devices(ctx context.Context, userID string) ([]Device, error) {
 	return all, nil
 }
 
+// DevicesOf returns the devices of many users, in no order.
+func (s *Store) DevicesOf(ctx context.Context, userIDs []string) ([]Device, error) {
+	all, err := collect(ctx, s.db, func(r sqldb.Rows) (Device, error) { return scanDevice(r) },
+		`SELECT `+deviceColumns+` FROM device
+		WHERE user_id = ANY($1)                            -- postgres
+		WHERE user_id IN (SELECT value FROM json_each($1)) -- sqlite`, userIDs)
+	if err != nil {
+		return nil, fmt.Errorf("read devices: %w", err)
+	}
+	return all, nil
+}
+
 // InsertDevice adds a device.
 func InsertDevice(d Device) eventlog.Statement {
 	return eventlog.Statement{

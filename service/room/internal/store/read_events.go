@@ -72,3 +72,29 @@ AND v.event_id IN (SELECT value FROM json_each($2)) -- sqlite
 ORDER BY e.seq`, room, ids)
 	return collect(rows, err, "read events", scanEvent)
 }
+
+// Notes reads what is kept beside the oldest events with after < seq <= through, oldest first: all but the events.
+func (r *Reader) Notes(ctx context.Context, room, after, through int64, limit int) ([]Event, error) {
+	rows, err := r.db.Query(ctx, `
+SELECT ref, seq, position, body FROM room_entry
+WHERE stream = $1 AND seq > $2 AND seq <= $3 AND ref IS NOT NULL
+ORDER BY seq LIMIT $4`, room, after, through, limit)
+	return collect(rows, err, "read notes", func(rows sqldb.Rows, e *Event) error {
+		return rows.Scan(&e.ID, &e.Seq, &e.Position, &e.Meta)
+	})
+}
+
+// EventsAt reads events by their sequence numbers, oldest first.
+func (r *Reader) EventsAt(ctx context.Context, room int64, seqs []int64) ([]Event, error) {
+	if len(seqs) == 0 {
+		return nil, nil
+	}
+	rows, err := r.db.Query(ctx, `
+SELECT `+eventColumns+`
+FROM room_entry e JOIN event v ON v.event_id = e.ref
+WHERE e.stream = $1
+AND e.seq = ANY($2)                            -- postgres
+AND e.seq IN (SELECT value FROM json_each($2)) -- sqlite
+ORDER BY e.seq`, room, seqs)
+	return collect(rows, err, "read events", scanEvent)
+}

@@ -38,8 +38,8 @@ func (s *Store) Exec(ctx context.Context, statements []eventlog.Statement, txns 
 }
 
 func insertTxn(ctx context.Context, tx sqldb.Tx, t eventlog.Txn) error {
-	n, err := tx.Exec(ctx, `INSERT INTO room_txn (scope, id, response) VALUES ($1, $2, $3)
-		ON CONFLICT (scope, id) DO NOTHING`, t.Scope, t.ID, t.Response)
+	n, err := tx.Exec(ctx, `INSERT INTO room_txn (scope, id, response, expires) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (scope, id) DO NOTHING`, t.Scope, t.ID, t.Response, t.ExpiresMs())
 	if err != nil || n == 1 {
 		return err
 	}
@@ -49,23 +49,4 @@ func insertTxn(ctx context.Context, tx sqldb.Tx, t eventlog.Txn) error {
 		return err
 	}
 	return dup
-}
-
-// forgetAtOnce is how many transactions one statement deletes: on SQLite all other writes wait for it.
-const forgetAtOnce = 500
-
-// ForgetTxns deletes the transactions whose scope begins with prefix, which ends in "|", a few at a time.
-func (s *Store) ForgetTxns(ctx context.Context, prefix string) error {
-	end := prefix[:len(prefix)-1] + string(prefix[len(prefix)-1]+1)
-	for {
-		n, err := s.db.Exec(ctx, `
-			DELETE FROM room_txn WHERE (scope, id) IN (
-				SELECT scope, id FROM room_txn WHERE scope >= $1 AND scope < $2 LIMIT $3)`, prefix, end, forgetAtOnce)
-		if err != nil {
-			return fmt.Errorf("forget transactions: %w", err)
-		}
-		if n < forgetAtOnce {
-			return nil
-		}
-	}
 }

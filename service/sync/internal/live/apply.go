@@ -141,6 +141,7 @@ func (n *Node) applyEvent(s *shard, room *Room, e *Event) {
 		return
 	}
 	if e.Redacts != "" {
+		room.Notes.redact(e.Note)
 		grown, err := room.redact(e)
 		if err != nil {
 			n.deps.Log.Errorw("redact event in memory", logx.Field("room", room.ID), logx.Field("error", err.Error()))
@@ -210,6 +211,7 @@ func (s State) next(e *Event) State {
 func (n *Node) newRoom(s *shard, id string, shardIndex int, floor int64) *Room {
 	room := &Room{
 		ID: id, Shard: shardIndex, floor: floor, receiptFloor: floor, filling: make(chan struct{}, 1), bornAt: n.clock.stamp(),
+		Notes: Notes{total: &n.noteBytes, limit: n.cfg.NoteBytes},
 	}
 	s.rooms[id] = room
 	return room
@@ -234,5 +236,6 @@ func (n *Node) leave(s *shard, m *Member) {
 		delete(s.rooms, room.ID)
 		n.ringBytes.Add(-room.bytes)
 		room.bytes = 0
+		room.Notes.leave()
 	}
 }

@@ -48,12 +48,12 @@ func DecodeEntry(r *eventlog.Record) (*Entry, error) {
 
 // data is what is in memory of a user's log. The user's lock guards it.
 type data struct {
-	// newest are the entries at positions after floor, oldest first; last is the position of the newest entry.
+	// newest are the entries at positions after floor, of each the latest version, oldest first; last is the position of the newest entry.
 	newest      []*Entry
 	floor, last int64
 	// prefs are the latest of those entries that the node itself obeys; version counts their changes.
 	prefs   map[string]*Entry
-	marks   map[string][]*syncpb.ReadMark
+	marks   map[string]*marks
 	version uint64
 	// derived is what Derive made of the preferences of derivedVersion.
 	derived        any
@@ -88,27 +88,72 @@ func (d *data) put(e *Entry) {
 	d.last = max(d.last, e.Position)
 }
 
-// putMark replaces the room's list of marks, which readers may hold, by a new one.
+// marks are those of one room. A list that readers hold does not change.
+type marks struct {
+	list []*syncpb.ReadMark
+	held bool
+}
+
+// maxMarks bounds the marks of a room. The log keeps fewer, but tells nobody which it has removed.
+const maxMarks = 4096
+
+// putMark keeps the mark of the later event; of too many that of the earliest event goes.
 func (d *data) putMark(mark *syncpb.ReadMark) {
 	if d.marks == nil {
-		d.marks = map[string][]*syncpb.ReadMark{}
+		d.marks = map[string]*marks{}
 	}
-	marks := slices.Clone(d.marks[mark.RoomId])
-	for i, old := range marks {
-		if old.ReceiptType != mark.ReceiptType || old.ThreadId != mark.ThreadId {
-			continue
-		}
-		if old.EventSeq < mark.EventSeq {
-			marks[i] = mark
-			d.marks[mark.RoomId] = marks
-		}
+	m := d.marks[mark.RoomId]
+	if m == nil {
+		m = &marks{}
+		d.marks[mark.RoomId] = m
+	}
+	i := slices.IndexFunc(m.list, func(old *syncpb.ReadMark) bool {
+		return old.ReceiptType == mark.ReceiptType && old.ThreadId == mark.ThreadId
+	})
+	if i >= 0 && m.list[i].EventSeq >= mark.EventSeq {
 		return
 	}
-	d.marks[mark.RoomId] = append(marks, mark)
+	if m.held {
+		m.list, m.held = slices.Clone(m.list), false
+	}
+	if i < 0 && len(m.list) >= maxMarks {
+		i = earliestThreaded(m.list)
+	}
+	if i >= 0 {
+		m.list[i] = mark
+	} else {
+		m.list = append(m.list, mark)
+	}
+}
+
+// earliestThreaded finds the mark of the earliest event among those in threads.
+func earliestThreaded(list []*syncpb.ReadMark) int {
+	earliest := -1
+	for i, m := range list {
+		if m.ThreadId != "" && (earliest < 0 || m.EventSeq < list[earliest].EventSeq) {
+			earliest = i
+		}
+	}
+	return earliest
+}
+
+// replaces tells whether an entry is the next version of another one. As in the database, only the latest is shown.
+func (e *Entry) replaces(old *Entry) bool {
+	if e.Data != nil && old.Data != nil {
+		return e.Data.Type == old.Data.Type && e.Data.RoomId == old.Data.RoomId
+	}
+	if e.Mark != nil && old.Mark != nil {
+		a, b := e.Mark, old.Mark
+		return a.RoomId == b.RoomId && a.ReceiptType == b.ReceiptType && a.ThreadId == b.ThreadId
+	}
+	return false
 }
 
 // remember adds an entry to the newest ones.
 func (d *data) remember(e *Entry, limit int) {
+	if i := slices.IndexFunc(d.newest, e.replaces); i >= 0 {
+		d.newest = slices.Delete(d.newest, i, i+1)
+	}
 	d.newest = append(d.newest, e)
 	if len(d.newest) > limit {
 		d.floor = d.newest[0].Position
@@ -136,6 +181,13 @@ func (u *User) Entries(after, through int64) (entries []*Entry, ok bool) {
 	return entries, true
 }
 
+// Newest is the position of the newest entry of the user's log that was applied.
+func (u *User) Newest() int64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.data.last
+}
+
 // Derive returns what make makes of the user's preferences, by type: made anew only when one has changed.
 func (u *User) Derive(make func(preferences map[string][]byte) any) any {
 	u.mu.Lock()
@@ -161,5 +213,10 @@ func (u *User) Derive(make func(preferences map[string][]byte) any) any {
 func (u *User) Marks(roomID string) []*syncpb.ReadMark {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.data.marks[roomID]
+	m := u.data.marks[roomID]
+	if m == nil {
+		return nil
+	}
+	m.held = true
+	return m.list
 }

@@ -2,6 +2,8 @@ package live_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -29,6 +31,21 @@ func markRecord(t *testing.T, user string, position, seq int64) eventlog.Record 
 	}
 }
 
+// A newer version next to this one may write kinds of entries that this one does not know.
+func TestUnknownKindsOfTheUserLogAreSkipped(t *testing.T) {
+	w := newWorld(t, live.Default())
+	const user = "@alice"
+	u := w.start().attach(user)
+	shard := eventlog.ShardOf(user, shards)
+	newer := eventlog.Record{Shard: shard, Position: 1, Name: user, Kind: 99, Body: []byte("of a newer version")}
+	known := dataRecord(t, user, 2, "", live.TypeIgnoredUsers, `{"known":1}`)
+	require.NoError(t, w.node.ApplyUsers(context.Background(), shard, []eventlog.Record{newer, known}, known.Position))
+	entries, ok := u.Entries(0, 2)
+	require.True(t, ok)
+	require.Len(t, entries, 1)
+	require.EqualValues(t, 2, entries[0].Position)
+}
+
 func TestUserLogIsReadFromMemoryAsFarAsItReaches(t *testing.T) {
 	cfg := live.Default()
 	cfg.UserEntries = 3
@@ -43,7 +60,7 @@ func TestUserLogIsReadFromMemoryAsFarAsItReaches(t *testing.T) {
 	version := func() any { return u.Derive(func(p map[string][]byte) any { return string(p[live.TypeIgnoredUsers]) }) }
 	require.Equal(t, `{"old":1}`, version())
 	for p := int64(1); p <= 5; p++ {
-		apply(dataRecord(t, user, p, "", "type", `{}`))
+		apply(dataRecord(t, user, p, "", fmt.Sprint("type", p), `{}`))
 	}
 	_, ok := u.Entries(1, 5)
 	require.False(t, ok, "it does not reach back so far")
@@ -53,6 +70,11 @@ func TestUserLogIsReadFromMemoryAsFarAsItReaches(t *testing.T) {
 	entries, ok = u.Entries(5, 9)
 	require.True(t, ok)
 	require.Empty(t, entries)
+	apply(dataRecord(t, user, 6, "", "type4", `{"n":2}`), dataRecord(t, user, 6, "!a", "type5", `{}`))
+	entries, ok = u.Entries(3, 9)
+	require.True(t, ok, "a next version takes no place")
+	require.Len(t, entries, 3)
+	require.Equal(t, []int64{5, 6, 6}, []int64{entries[0].Position, entries[1].Position, entries[2].Position})
 	apply(dataRecord(t, user, 6, "", live.TypeIgnoredUsers, `{"new":1}`))
 	require.Equal(t, `{"new":1}`, version())
 
@@ -64,4 +86,23 @@ func TestUserLogIsReadFromMemoryAsFarAsItReaches(t *testing.T) {
 	apply(markRecord(t, user, 9, 11))
 	require.EqualValues(t, 11, u.Marks("!a")[0].EventSeq)
 	require.EqualValues(t, 10, before[0].EventSeq, "a list that was handed out does not change")
+
+	held := u.Marks("!a")
+	for seq := range int64(5000) {
+		apply(threadRecord(t, user, 10+seq, 12+seq))
+	}
+	require.Len(t, held, 1)
+	now := u.Marks("!a")
+	require.Len(t, now, 4096, "of many threads those that were read last are known")
+	require.EqualValues(t, 11, now[0].EventSeq, "and what is in no thread")
+	require.True(t, slices.ContainsFunc(now, func(m *syncpb.ReadMark) bool { return m.EventSeq == 12+4999 }))
+}
+
+// threadRecord is a mark in a thread of its own.
+func threadRecord(t *testing.T, user string, position, seq int64) eventlog.Record {
+	body, err := proto.Marshal(&syncpb.ReadMark{RoomId: "!a", ReceiptType: "m.read", ThreadId: fmt.Sprint("$", seq), EventId: "$e", EventSeq: seq})
+	require.NoError(t, err)
+	return eventlog.Record{
+		Position: position, Name: user, Kind: eventlog.Kind(syncpb.EntryKind_ENTRY_KIND_READ_MARK), Body: body,
+	}
 }

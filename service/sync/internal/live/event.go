@@ -43,6 +43,9 @@ type Event struct {
 	// RelatesTo and RelType are the event that this one relates to, and how.
 	RelatesTo, RelType string
 
+	// Note is what is noted of the event; nil of those from before there were notes.
+	Note *Note
+
 	contentLen int
 }
 
@@ -64,6 +67,7 @@ func NewEvent(id string, position, seq int64, pdu []byte, meta *roompb.EventMeta
 		ReplacesState: matrix.EventID(meta.GetReplacesState()),
 		PrevContent:   meta.GetPrevContent(), RedactedBecause: meta.GetRedactedBecause(),
 	}
+	e.Note = NewNote(seq, position, len(e.RedactedBecause) > 0, meta.GetNote())
 	// Exactly as large as it is: rings keep many of them.
 	buf := ev.AppendClient(make([]byte, 0, len(pdu)), false)
 	e.JSON = append(make([]byte, 0, len(buf)), buf...)
@@ -87,7 +91,11 @@ func (e *Event) IsMember() bool { return e.IsState && e.Type == event.TypeMember
 
 // size is about what the event occupies, in bytes.
 func (e *Event) size() int64 {
-	return int64(len(e.JSON)+len(e.PrevContent)+len(e.RedactedBecause)+len(e.ID)+len(e.Sender)+len(e.StateKey)+len(e.Txn)) + 300
+	size := int64(len(e.JSON)+len(e.PrevContent)+len(e.RedactedBecause)+len(e.ID)+len(e.Sender)+len(e.StateKey)+len(e.Txn)) + 300
+	if e.Note != nil {
+		size += e.Note.size()
+	}
+	return size
 }
 
 // after returns the event as a redaction leaves it: the event itself if it neither is what is redacted nor quotes it.

@@ -43,20 +43,6 @@ func (f *Facts) State(key StateKey) (e *Event, known bool) {
 	return e, known
 }
 
-// Known returns pieces of state, one for each key, and the numbers of members; false if any of that is not known.
-func (f *Facts) Known(keys []StateKey, state []*Event) (Counts, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for i, key := range keys {
-		e, ok := f.state[key]
-		if !ok {
-			return Counts{}, false
-		}
-		state[i] = e
-	}
-	return f.counts, f.countsKnown
-}
-
 // PutState keeps pieces of state that were asked for, as of a sequence number: nil for those that the room does not
 // have.
 func (f *Facts) PutState(seq int64, state map[StateKey]*Event) {

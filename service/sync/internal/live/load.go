@@ -97,10 +97,13 @@ func (n *Node) load(ctx context.Context, u *User) {
 }
 
 func (n *Node) tryLoad(ctx context.Context, u *User) error {
+	n.loadsWaiting.Add(1)
 	select {
 	case n.loads <- struct{}{}:
+		n.loadsWaiting.Add(-1)
 		defer func() { <-n.loads }()
 	case <-ctx.Done():
+		n.loadsWaiting.Add(-1)
 		return ctx.Err()
 	}
 	shard := &n.userShards[u.Shard]
@@ -161,6 +164,7 @@ func (n *Node) mergeRoom(u *User, row *roompb.UserRoom, head int64) {
 		return
 	}
 	m := u.membership(row.RoomId, int(row.Shard))
+	m.LoadedSeq = row.HeadSeq
 	if row.Position >= m.state.Position {
 		m.state = State{
 			Membership: event.Membership(row.Membership), Position: row.Position, Seq: row.Seq,

@@ -26,6 +26,10 @@ type Member struct {
 	tick       uint64
 	next, prev *Member
 
+	// LoadedSeq is the sequence number of the room's newest event when the user came into memory; 0 where they joined later.
+	// It is set before others see the member.
+	LoadedSeq int64
+
 	// Unread belongs to whoever counts what is unread.
 	Unread atomic.Value
 }

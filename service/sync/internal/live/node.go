@@ -37,7 +37,11 @@ type Node struct {
 	clock                clock
 
 	ringBytes atomic.Int64
+	// noteBytes is what the notes of all rooms' pasts take.
+	noteBytes atomic.Int64
 	loads     chan struct{}
+	// loadsWaiting is how many wait for a place in loads.
+	loadsWaiting atomic.Int64
 
 	usersMu sync.RWMutex
 	users   map[string]*User
@@ -176,12 +180,19 @@ func (n *Node) announce() {
 type Stats struct {
 	Users, Rooms int
 	RingBytes    int64
+	// NoteBytes is what the notes of all rooms' pasts take.
+	NoteBytes int64
+	// Loading are users who are being loaded, LoadsWaiting those who wait for that.
+	Loading, LoadsWaiting int64
 }
 
 // Stats counts what is in memory.
 func (n *Node) Stats() Stats {
 	n.usersMu.RLock()
-	stats := Stats{Users: len(n.users), RingBytes: n.ringBytes.Load()}
+	stats := Stats{
+		Users: len(n.users), RingBytes: n.ringBytes.Load(), NoteBytes: n.noteBytes.Load(),
+		Loading: int64(len(n.loads)), LoadsWaiting: n.loadsWaiting.Load(),
+	}
 	n.usersMu.RUnlock()
 	select {
 	case <-n.ready:

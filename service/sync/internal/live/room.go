@@ -35,6 +35,8 @@ type Room struct {
 
 	// Facts are what the room's readers asked for once and the log keeps current.
 	Facts Facts
+	// Notes are what is noted of its past.
+	Notes Notes
 	// Memo is what readers made of the newest events for each other.
 	Memo Memo
 }
@@ -65,14 +67,27 @@ func (n *Node) Range(room *Room, after, through int64, r *Range) {
 			r.Events = append(r.Events, e)
 		}
 	}
-	r.ReceiptsCovered = after >= room.receiptFloor
-	if r.ReceiptsCovered {
-		for i := len(room.receipts) - 1; i >= 0 && room.receipts[i].Position > after; i-- {
-			if room.receipts[i].Position <= through {
-				r.Receipts = append(r.Receipts, room.receipts[i])
-			}
+	r.Receipts, r.ReceiptsCovered = room.receiptsIn(r.Receipts, after, through)
+}
+
+// Receipts appends the receipts at positions in (after, through]. It fails where memory does not reach back so far.
+func (n *Node) Receipts(dst []*roompb.Receipt, room *Room, after, through int64) (receipts []*roompb.Receipt, ok bool) {
+	s := &n.shards[room.Shard]
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return room.receiptsIn(dst, after, through)
+}
+
+func (r *Room) receiptsIn(dst []*roompb.Receipt, after, through int64) (receipts []*roompb.Receipt, ok bool) {
+	if after < r.receiptFloor {
+		return dst, false
+	}
+	for i := len(r.receipts) - 1; i >= 0 && r.receipts[i].Position > after; i-- {
+		if r.receipts[i].Position <= through {
+			dst = append(dst, r.receipts[i])
 		}
 	}
+	return dst, true
 }
 
 // searchEvents returns the index of the first event after a position.

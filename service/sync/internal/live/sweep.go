@@ -12,6 +12,21 @@ func (n *Node) Sweep() {
 	if n.ringBytes.Load() > n.cfg.RingBytes {
 		n.shorten()
 	}
+	if n.noteBytes.Load() > n.cfg.NoteBytes/2 {
+		n.ageNotes()
+	}
+}
+
+// ageNotes lets go of the notes of rooms whose past nobody has asked for since it was called last.
+func (n *Node) ageNotes() {
+	for i := range n.shards {
+		s := &n.shards[i]
+		s.mu.RLock()
+		for _, room := range s.rooms {
+			room.Notes.age()
+		}
+		s.mu.RUnlock()
+	}
 }
 
 // idle takes the users out of the index that nobody has needed since a time.

@@ -104,6 +104,18 @@ func (u *User) All(dst []Change, cut *Cut) (changes []Change, next uint64, ok bo
 	return dst, next, true
 }
 
+// Counted appends the joined rooms whose unread events somebody has counted.
+func (u *User) Counted(dst []Change) []Change {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, m := range u.rooms {
+		if m.state.Membership == event.Join && m.Unread.Load() != nil {
+			dst = append(dst, Change{Member: m, State: m.state, Newest: m.changed, Room: m.room})
+		}
+	}
+	return dst
+}
+
 // isNewer tells whether a room has something after a cut. The user's lock is held.
 func (m *Member) isNewer(cut *Cut) bool {
 	return m.changed > cut.Rooms[m.Shard] || m.room != nil && m.room.TypingChanged(cut)

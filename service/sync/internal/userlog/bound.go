@@ -32,7 +32,7 @@ func (s *Store) fits(ctx context.Context, stream int64, entry *eventlog.Entry, o
 	err := s.log.DB().QueryRow(ctx, `SELECT count(*), count(CASE WHEN key >= $4 AND key < $5 THEN 1 END),
 			CAST(COALESCE(sum(length(body)), 0) AS BIGINT)
 		FROM sync_latest WHERE stream = $1 AND key >= $2 AND key < $3`,
-		stream, dataPrefix, next(dataPrefix), globalPrefix, next(globalPrefix)).Scan(&entries, &global, &size)
+		stream, dataPrefix, eventlog.AfterPrefix(dataPrefix), globalPrefix, eventlog.AfterPrefix(globalPrefix)).Scan(&entries, &global, &size)
 	if err != nil {
 		return fmt.Errorf("measure account data: %w", err)
 	}
@@ -40,7 +40,7 @@ func (s *Store) fits(ctx context.Context, stream int64, entry *eventlog.Entry, o
 	if old != nil {
 		size -= int64(len(old.Body))
 	}
-	isGlobal := entry.Key >= globalPrefix && entry.Key < next(globalPrefix)
+	isGlobal := entry.Key >= globalPrefix && entry.Key < eventlog.AfterPrefix(globalPrefix)
 	switch {
 	case old == nil && entries >= int64(s.limits.Entries):
 		return matrix.Errorf(matrix.CodeResourceLimitExceeded, "You have %d pieces of account data already.", s.limits.Entries)
@@ -50,12 +50,6 @@ func (s *Store) fits(ctx context.Context, stream int64, entry *eventlog.Entry, o
 		return matrix.Errorf(matrix.CodeTooLarge, "Your account data would be larger than %d bytes.", s.limits.Bytes)
 	}
 	return nil
-}
-
-// next returns the least string greater than all that begin with a prefix, whose last character is ASCII.
-func next(prefix string) string {
-	last := len(prefix) - 1
-	return prefix[:last] + string(rune(prefix[last]+1))
 }
 
 // exact reads the latest entry of a key, not those of all keys that begin with it, which may be many; nil where there is

@@ -14,6 +14,7 @@ const (
 	dataPrefix = shown + "d"
 	markPrefix = shown + "r"
 	filterKey  = "f"
+	unreadKey  = "u"
 )
 
 func dataKey(roomID, eventType string) string { return roomPrefix(dataPrefix, roomID) + eventType }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -11,6 +12,7 @@ import (
 	syncpb "hongyan/api/sync"
 	"hongyan/matrix"
 	"hongyan/platform/eventlog"
+	"hongyan/platform/once"
 	"hongyan/platform/sqldb"
 )
 
@@ -37,8 +39,8 @@ func New(log *eventlog.Log, limits Limits) *Store {
 
 // PutData sets account data of a user, global where the room is "". content is a JSON object. Beyond the limits it fails
 // with M_RESOURCE_LIMIT_EXCEEDED or M_TOO_LARGE; data that are set through several instances at once may exceed them by
-// as much.
-func (s *Store) PutData(ctx context.Context, userID string, d *syncpb.AccountData) error {
+// as much. With a transaction it happens once.
+func (s *Store) PutData(ctx context.Context, userID string, d *syncpb.AccountData, txn eventlog.Txn) error {
 	entry, err := dataEntry(d)
 	if err != nil {
 		return err
@@ -58,10 +60,12 @@ func (s *Store) PutData(ctx context.Context, userID string, d *syncpb.AccountDat
 		return err
 	}
 	if err := s.fits(ctx, stream.ID, &entry, old); err != nil {
-		return err
+		return once.Settle(ctx, s.log, txn, err)
 	}
-	_, err = s.log.Append(ctx, eventlog.Append{Stream: stream, Expect: eventlog.AnySeq, Entries: []eventlog.Entry{entry}})
-	return err
+	_, err = s.log.Append(ctx, eventlog.Append{
+		Stream: stream, Expect: eventlog.AnySeq, Entries: []eventlog.Entry{entry}, Txns: once.Txns(txn),
+	})
+	return once.Settle(ctx, s.log, txn, err)
 }
 
 // enter waits until nobody else here is between reading and writing what has this name.
@@ -92,11 +96,11 @@ func (s *Store) Data(ctx context.Context, userID, roomID, eventType string) ([]b
 const maxAttempts = 50
 
 // ChangeData replaces account data by what change makes of it; content is nil where it is not set. change may run more
-// than once. Nothing is written when it returns nil or an error.
+// than once. No data are written when it returns nil or an error. With a transaction it happens once.
 func (s *Store) ChangeData(
-	ctx context.Context, userID, roomID, eventType string, change func(content []byte) ([]byte, error),
+	ctx context.Context, userID, roomID, eventType string, txn eventlog.Txn, change func(content []byte) ([]byte, error),
 ) error {
-	return s.change(ctx, userID, dataKey(roomID, eventType), true, func(record *eventlog.Record) (*eventlog.Entry, error) {
+	err := s.change(ctx, userID, dataKey(roomID, eventType), true, txn, func(record *eventlog.Record) (*eventlog.Entry, error) {
 		old := &syncpb.AccountData{}
 		if record != nil {
 			if err := proto.Unmarshal(record.Body, old); err != nil {
@@ -110,12 +114,13 @@ func (s *Store) ChangeData(
 		entry, err := dataEntry(&syncpb.AccountData{RoomId: roomID, Type: eventType, Content: content})
 		return &entry, err
 	})
+	return once.Settle(ctx, s.log, txn, err)
 }
 
 // change replaces an entry by what make makes of it, nil where there is none; nothing is written when it returns nil. A
 // guarded change is made anew where another instance was quicker; it costs a transaction of its own.
 func (s *Store) change(
-	ctx context.Context, userID, key string, guarded bool, make func(*eventlog.Record) (*eventlog.Entry, error),
+	ctx context.Context, userID, key string, guarded bool, txn eventlog.Txn, make func(*eventlog.Record) (*eventlog.Entry, error),
 ) error {
 	name := userID + key
 	if guarded {
@@ -136,15 +141,18 @@ func (s *Store) change(
 			return err
 		}
 		entry, err := make(old)
-		if err != nil || entry == nil {
+		if err != nil {
 			return err
+		}
+		if entry == nil {
+			return once.Unchanged(ctx, s.log, txn)
 		}
 		if guarded {
 			if err := s.fits(ctx, stream.ID, entry, old); err != nil {
 				return err
 			}
 		}
-		a := eventlog.Append{Stream: stream, Expect: eventlog.AnySeq, Entries: []eventlog.Entry{*entry}}
+		a := eventlog.Append{Stream: stream, Expect: eventlog.AnySeq, Entries: []eventlog.Entry{*entry}, Txns: once.Txns(txn)}
 		if guarded {
 			a.Statements = unchanged(stream.ID, key, old)
 		}
@@ -178,10 +186,27 @@ func unchanged(stream int64, key string, record *eventlog.Record) []eventlog.Sta
 	}}
 }
 
-// AdvanceMark notes how far the user has read, unless what is stored is further.
+// AdvanceMark notes how far the user has read, unless what is stored is further, or is being stored through another
+// instance: that is read first so that little is written for nothing, and decided by the log. Of a user's marks in threads of a
+// room, MaxThreads and some are kept, those of the newest events.
 func (s *Store) AdvanceMark(ctx context.Context, userID string, m *syncpb.ReadMark) error {
+	const root = "$"
+	if err := s.advance(ctx, userID, m); err != nil || !strings.HasPrefix(m.ThreadId, root) {
+		return err
+	}
+	stream, err := s.log.Stream(ctx, userID)
+	if err != nil {
+		return err
+	}
+	return s.log.Trim(ctx, stream.ID, markKey(m.RoomId, m.ReceiptType, root), MaxThreads)
+}
+
+// MaxThreads is of how many threads of a room the marks of a user are kept at least, of each receipt type.
+const MaxThreads = 1000
+
+func (s *Store) advance(ctx context.Context, userID string, m *syncpb.ReadMark) error {
 	key := markKey(m.RoomId, m.ReceiptType, m.ThreadId)
-	return s.change(ctx, userID, key, false, func(old *eventlog.Record) (*eventlog.Entry, error) {
+	return s.change(ctx, userID, key, false, eventlog.Txn{}, func(old *eventlog.Record) (*eventlog.Entry, error) {
 		stored := &syncpb.ReadMark{}
 		if old != nil {
 			if err := proto.Unmarshal(old.Body, stored); err != nil {
@@ -195,7 +220,9 @@ func (s *Store) AdvanceMark(ctx context.Context, userID string, m *syncpb.ReadMa
 		if err != nil {
 			return nil, fmt.Errorf("encode read mark: %w", err)
 		}
-		return &eventlog.Entry{Kind: eventlog.Kind(syncpb.EntryKind_ENTRY_KIND_READ_MARK), Key: key, Body: body}, nil
+		return &eventlog.Entry{
+			Kind: eventlog.Kind(syncpb.EntryKind_ENTRY_KIND_READ_MARK), Key: key, Body: body, Rank: m.EventSeq,
+		}, nil
 	})
 }
 

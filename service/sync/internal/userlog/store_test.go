@@ -58,7 +58,7 @@ func TestDataOfRoomsAndTypesIsKeptApart(t *testing.T) {
 	onBoth(t, func(t *testing.T, s, _ *userlog.Store) {
 		ctx := t.Context()
 		put := func(room, eventType, content string) {
-			require.NoError(t, s.PutData(ctx, alice, &syncpb.AccountData{RoomId: room, Type: eventType, Content: []byte(content)}))
+			require.NoError(t, s.PutData(ctx, alice, &syncpb.AccountData{RoomId: room, Type: eventType, Content: []byte(content)}, eventlog.Txn{}))
 		}
 		// Keys that would meet if room and type were only joined.
 		cases := []struct{ room, eventType string }{{"", "a"}, {"", "ab"}, {"!r", "a"}, {"!ra", ""}, {"!r", "aa"}, {"!ra", "a"}, {"", "!ra"}}
@@ -90,7 +90,7 @@ func TestChangesOfSeveralInstancesAreNotLost(t *testing.T) {
 			wg.Go(func() {
 				store := []*userlog.Store{first, second}[w%2]
 				for i := range each {
-					err := store.ChangeData(context.Background(), alice, "!r", "m.tag", func(content []byte) ([]byte, error) {
+					err := store.ChangeData(context.Background(), alice, "!r", "m.tag", eventlog.Txn{}, func(content []byte) ([]byte, error) {
 						tags := map[string]bool{}
 						if content != nil {
 							if err := json.Unmarshal(content, &tags); err != nil {
@@ -118,9 +118,9 @@ func TestChangesOfSeveralInstancesAreNotLost(t *testing.T) {
 func TestChangeMayRefuseOrChangeNothing(t *testing.T) {
 	onBoth(t, func(t *testing.T, s, _ *userlog.Store) {
 		refusal := matrix.NewError(matrix.CodeNotFound, "no")
-		err := s.ChangeData(t.Context(), alice, "", "x", func([]byte) ([]byte, error) { return nil, refusal })
+		err := s.ChangeData(t.Context(), alice, "", "x", eventlog.Txn{}, func([]byte) ([]byte, error) { return nil, refusal })
 		require.ErrorIs(t, err, refusal)
-		require.NoError(t, s.ChangeData(t.Context(), alice, "", "x", func([]byte) ([]byte, error) { return nil, nil }))
+		require.NoError(t, s.ChangeData(t.Context(), alice, "", "x", eventlog.Txn{}, func([]byte) ([]byte, error) { return nil, nil }))
 		content, err := s.Data(t.Context(), alice, "", "x")
 		require.NoError(t, err)
 		require.Nil(t, content)
@@ -141,6 +141,56 @@ func TestMarksOnlyMoveForward(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "$9", e.Mark.EventId)
 		require.Equal(t, "!r", e.RoomID())
+	})
+}
+
+// A client can say of every event that it is a thread, and has been read.
+func TestMarksInThreadsAreBounded(t *testing.T) {
+	onBoth(t, func(t *testing.T, s, _ *userlog.Store) {
+		put := func(thread string, seq int64) {
+			require.NoError(t, s.AdvanceMark(t.Context(), alice, &syncpb.ReadMark{RoomId: "!r", ReceiptType: "m.read", ThreadId: thread, EventSeq: seq}))
+		}
+		put("", 1)
+		put("main", 2)
+		const threads = userlog.MaxThreads * 5 / 4
+		for seq := range int64(threads) {
+			put(fmt.Sprint("$", seq), 3+seq)
+		}
+		records, err := s.EntriesAfter(t.Context(), alice, 0)
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, len(records), 2+userlog.MaxThreads)
+		require.LessOrEqual(t, len(records), 2+userlog.MaxThreads*9/8)
+		for thread, kept := range map[string]bool{"": true, "main": true, "$0": false, fmt.Sprint("$", threads-1): true, fmt.Sprint("$", threads-userlog.MaxThreads): true} {
+			m, err := s.Mark(t.Context(), alice, "!r", "m.read", thread)
+			require.NoError(t, err)
+			require.Equal(t, kept, m != nil, thread)
+		}
+	})
+}
+
+// TestMarksOfTwoInstancesOnlyMoveForward sets an earlier and a later mark at the same moment.
+func TestMarksOfTwoInstancesOnlyMoveForward(t *testing.T) {
+	onBoth(t, func(t *testing.T, first, second *userlog.Store) {
+		const rooms = 60
+		var wg sync.WaitGroup
+		for r := range rooms {
+			for i, s := range []*userlog.Store{first, second} {
+				wg.Go(func() {
+					err := s.AdvanceMark(context.Background(), alice, &syncpb.ReadMark{
+						RoomId: fmt.Sprint("!", r), ReceiptType: "m.read.private", EventSeq: int64(5 + 4*((i+r)%2)),
+					})
+					if err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		}
+		wg.Wait()
+		for r := range rooms {
+			m, err := first.Mark(t.Context(), alice, fmt.Sprint("!", r), "m.read.private", "")
+			require.NoError(t, err)
+			require.EqualValues(t, 9, m.EventSeq, "room %d", r)
+		}
 	})
 }
 
@@ -175,10 +225,10 @@ func TestDataIsBounded(t *testing.T) {
 	onBoth(t, func(t *testing.T, s, _ *userlog.Store) {
 		put := func(room, eventType string, size int) error {
 			content := `{"x":"` + strings.Repeat("x", size) + `"}`
-			return s.PutData(t.Context(), alice, &syncpb.AccountData{RoomId: room, Type: eventType, Content: []byte(content)})
+			return s.PutData(t.Context(), alice, &syncpb.AccountData{RoomId: room, Type: eventType, Content: []byte(content)}, eventlog.Txn{})
 		}
 		tag := func(room string) error {
-			return s.ChangeData(t.Context(), alice, room, "m.tag", func([]byte) ([]byte, error) { return []byte(`{}`), nil })
+			return s.ChangeData(t.Context(), alice, room, "m.tag", eventlog.Txn{}, func([]byte) ([]byte, error) { return []byte(`{}`), nil })
 		}
 		refused := func(code matrix.ErrCode, status int, err error) {
 			t.Helper()
@@ -219,7 +269,7 @@ func TestWhoWaitsForAChangeMayGo(t *testing.T) {
 	changing, release := make(chan struct{}), make(chan struct{})
 	done := make(chan error, 1)
 	go func() {
-		done <- s.ChangeData(context.Background(), alice, "", "x", func([]byte) ([]byte, error) {
+		done <- s.ChangeData(context.Background(), alice, "", "x", eventlog.Txn{}, func([]byte) ([]byte, error) {
 			close(changing)
 			<-release
 			return []byte(`{}`), nil
@@ -228,9 +278,53 @@ func TestWhoWaitsForAChangeMayGo(t *testing.T) {
 	<-changing
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err := s.ChangeData(ctx, alice, "", "x", func([]byte) ([]byte, error) { return nil, nil })
+	err := s.ChangeData(ctx, alice, "", "x", eventlog.Txn{}, func([]byte) ([]byte, error) { return nil, nil })
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorContains(t, err, "wait for another change")
 	close(release)
 	require.NoError(t, <-done)
+}
+
+func TestTransactionsHappenOnce(t *testing.T) {
+	onBoth(t, func(t *testing.T, first, second *userlog.Store) {
+		ctx := t.Context()
+		txn := func(id string) eventlog.Txn { return eventlog.Txn{Scope: "alice", ID: id} }
+		data := func(room, content string) *syncpb.AccountData {
+			return &syncpb.AccountData{RoomId: room, Type: "x", Content: []byte(content)}
+		}
+		has := func(want string) {
+			t.Helper()
+			content, err := first.Data(ctx, alice, "", "x")
+			require.NoError(t, err)
+			require.Equal(t, want, string(content))
+		}
+		require.NoError(t, second.PutData(ctx, alice, data("", `{"n":1}`), txn("one")))
+		require.NoError(t, second.PutData(ctx, alice, data("", `{"n":2}`), txn("two")))
+		require.NoError(t, first.PutData(ctx, alice, data("", `{"n":1}`), txn("one")), "an attempt that was held up")
+		has(`{"n":2}`)
+
+		put := func(s *userlog.Store, id, content string) {
+			t.Helper()
+			require.NoError(t, s.ChangeData(ctx, alice, "", "x", txn(id), func([]byte) ([]byte, error) {
+				if content == "" {
+					return nil, nil
+				}
+				return []byte(content), nil
+			}))
+		}
+		put(second, "three", `{"n":3}`)
+		put(second, "four", `{"n":4}`)
+		put(first, "three", `{"n":3}`)
+		has(`{"n":4}`)
+		put(second, "five", "")
+		put(first, "five", `{"n":5}`)
+		has(`{"n":4}`)
+
+		// What was done is not refused afterwards, though there is no space for it by now.
+		for i := range limits.Entries - 1 {
+			require.NoError(t, second.PutData(ctx, alice, data(fmt.Sprint("!", i), `{}`), txn(fmt.Sprint(i))))
+		}
+		require.Error(t, first.PutData(ctx, alice, data("!more", `{}`), txn("six")))
+		require.NoError(t, first.PutData(ctx, alice, data("!more", `{}`), txn("0")))
+	})
 }

@@ -1,0 +1,2 @@
+-- +goose Up
+ALTER TABLE {log}_latest ADD COLUMN rank BIGINT NOT NULL DEFAULT 0;

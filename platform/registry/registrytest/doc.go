@@ -1,0 +1,2 @@
+// Package registrytest is the conformance suite of registries.
+package registrytest
