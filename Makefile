@@ -12,6 +12,7 @@ PROTO := $(shell find api -name '*.proto')
 # Pinned tools, run through the Go toolchain.
 GOLANGCI_LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK := $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.1.4
+GOTESTSUM := $(GO) run gotest.tools/gotestsum@v1.13.0
 
 # Tests share two cores with the databases that they start.
 TEST_PARALLEL ?= 2
@@ -43,9 +44,13 @@ test: deps test-go test-js ## Install what tests need and run every test
 deps: ## Install what tests need (PostgreSQL, ZooKeeper, NATS, HAProxy, the npm packages of the end-to-end test)
 	scripts/test-deps.sh
 
+# A few tests that fail are run once more and named: on two busy cores a process may get no time for seconds. A data race is
+# never repeated.
 .PHONY: test-go
 test-go: build ## Run the Go tests, with the race detector and in random order
-	TEST_HONGYAN_BIN=$(CURDIR)/bin/hongyan $(GO) test -tags $(TEST_TAGS) -race -shuffle=on -p $(TEST_PARALLEL) -timeout $(TEST_TIMEOUT) $(TEST_PACKAGES)
+	TEST_HONGYAN_BIN=$(CURDIR)/bin/hongyan $(GOTESTSUM) --format pkgname --format-hide-empty-pkg \
+		--rerun-fails=1 --rerun-fails-max-failures=3 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race \
+		--packages '$(TEST_PACKAGES)' -- -tags $(TEST_TAGS) -race -shuffle=on -p $(TEST_PARALLEL) -timeout $(TEST_TIMEOUT)
 
 .PHONY: test-js
 test-js: build ## Run the end-to-end tests with matrix-js-sdk, on one process and on many

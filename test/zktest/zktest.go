@@ -1,6 +1,7 @@
 package zktest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -104,12 +105,42 @@ func (s *Server) Wipe(t testing.TB) {
 }
 
 // Freeze lets the server hang until Thaw: connections stay open and nothing answers.
-func (s *Server) Freeze(t testing.TB) { s.signal(t, syscall.SIGSTOP) }
+func (s *Server) Freeze(t testing.TB) {
+	t.Helper()
+	pid := s.signal(t, syscall.SIGSTOP)
+	// The signal only asks: on a busy machine threads go on for a while.
+	for end := time.Now().Add(time.Minute); !stopped(pid); <-time.After(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("freeze ZooKeeper: it goes on")
+		}
+	}
+}
+
+// stopped says whether every thread of a process is.
+func stopped(pid int) bool {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, thread := range threads {
+		stat, err := os.ReadFile(thread)
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+			continue // it ended
+		}
+		// "pid (name) state ...": a name may hold anything.
+		_, state, _ := strings.Cut(string(stat[max(bytes.LastIndexByte(stat, ')'), 0):]), " ")
+		if err != nil || !strings.HasPrefix(state, "T") {
+			return false
+		}
+	}
+	return err == nil && len(threads) > 0
+}
 
 // Thaw lets a frozen server go on.
-func (s *Server) Thaw(t testing.TB) { s.signal(t, syscall.SIGCONT) }
+func (s *Server) Thaw(t testing.TB) {
+	t.Helper()
+	s.signal(t, syscall.SIGCONT)
+}
 
-func (s *Server) signal(t testing.TB, sig syscall.Signal) {
+// signal returns the server's process id.
+func (s *Server) signal(t testing.TB, sig syscall.Signal) int {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,6 +155,7 @@ func (s *Server) signal(t testing.TB, sig syscall.Signal) {
 	if err := syscall.Kill(n, sig); err != nil {
 		t.Fatalf("signal ZooKeeper: %v", err)
 	}
+	return n
 }
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
