@@ -54,6 +54,12 @@ var usage = map[string]string{
 	"gateway.support.email":     "email address of the administrator, told to users who ask for support",
 	"gateway.support.page":      "URL of a help page, told to users who ask for support",
 
+	"gateway.turn.uris":          "TURN servers that carry calls between clients that cannot reach each other (turn:turn.example.com:3478?transport=udp)",
+	"gateway.turn.shared_secret": "secret shared with the TURN servers (coturn: static-auth-secret), from which each user gets credentials that end",
+	"gateway.turn.username":      "user name at the TURN servers for everybody, without a shared secret",
+	"gateway.turn.password":      "password that belongs to it",
+	"gateway.turn.lifetime":      "how long credentials from the shared secret are good for, and after which clients ask again",
+
 	"gateway.auth.cache_for":     "how long a token's owner is remembered; at most 2s",
 	"gateway.auth.cache_entries": "how many tokens are remembered",
 	"gateway.auth.timeout":       "how long a token's look-up may take; at most 2s",

@@ -24,6 +24,7 @@ type Config struct {
 	TrustedProxies []string `yaml:"trusted_proxies"`
 	// Support is answered in /.well-known/matrix/support.
 	Support SupportConfig `yaml:"support"`
+	Turn    TurnConfig    `yaml:"turn"`
 	Auth    AuthConfig    `yaml:"auth"`
 	Limits  LimitsConfig  `yaml:"limits"`
 }
@@ -84,6 +85,7 @@ const maxCacheFor = 2 * time.Second
 func Default() Config {
 	return Config{
 		TrustedProxies: []string{"127.0.0.0/8", "::1/128"},
+		Turn:           TurnConfig{Lifetime: 24 * time.Hour},
 		Auth:           AuthConfig{CacheFor: maxCacheFor, CacheEntries: 65536, Timeout: maxCacheFor, MaxPolls: 256},
 		Limits: LimitsConfig{
 			Account: RatesConfig{
@@ -119,6 +121,9 @@ func (c Config) Validate() error {
 	}
 	if err := c.Support.validate(); err != nil {
 		return fmt.Errorf("support: %w", err)
+	}
+	if err := c.Turn.validate(); err != nil {
+		return fmt.Errorf("turn: %w", err)
 	}
 	if err := c.Auth.validate(); err != nil {
 		return fmt.Errorf("auth: %w", err)

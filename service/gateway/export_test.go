@@ -8,6 +8,7 @@ import (
 
 	"hongyan/platform/bus"
 	"hongyan/platform/httpx"
+	"hongyan/platform/obs"
 )
 
 // ReturnedConn is a connection as the listener gets it back from a poll, with what its client sent early.
@@ -88,3 +89,6 @@ func KeptBodies(s *Service) int64 {
 	defer s.remote.mu.Unlock()
 	return s.remote.bodies
 }
+
+// TurnPassword is the password that belongs to a user name.
+func TurnPassword(secret obs.Secret, username string) string { return turnPassword(secret, username) }

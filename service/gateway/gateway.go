@@ -150,7 +150,7 @@ func (s *Service) newTable(deps Deps) (*table, error) {
 			return nil, err
 		}
 	}
-	own := &local{cfg: s.cfg, versions: deps.RoomVersions, features: deps.UnstableFeatures, has: t.has, health: &s.health}
+	own := &local{cfg: s.cfg, versions: deps.RoomVersions, features: deps.UnstableFeatures, has: t.has, clock: s.clock, health: &s.health}
 	handler, err := httpx.NewServer("gateway", own.bindings(), httpx.Options{})
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"time"
 
 	"hongyan/platform/httpx"
 )
@@ -20,7 +21,8 @@ type local struct {
 	versions RoomVersions
 	features map[string]bool
 	// has tells whether some service serves a route.
-	has func(method, path string) bool
+	has   func(method, path string) bool
+	clock func() time.Time
 	// health is what load balancers are told.
 	health *health
 }
@@ -35,6 +37,7 @@ func (l *local) bindings() []httpx.Binding {
 	return []httpx.Binding{
 		get("/_matrix/client/versions", httpx.AuthNone, httpx.LimitNone, l.getVersions),
 		get("/_matrix/client/v3/capabilities", httpx.AuthRequired, httpx.LimitDefault, l.getCapabilities),
+		get("/_matrix/client/v3/voip/turnServer", httpx.AuthRequired, httpx.LimitDefault, l.getTurnServer),
 		get("/.well-known/matrix/client", httpx.AuthNone, httpx.LimitNone, l.getWellKnown),
 		get("/.well-known/matrix/support", httpx.AuthNone, httpx.LimitNone, l.getSupport),
 		get(healthPath, httpx.AuthNone, httpx.LimitNone, l.getHealth),

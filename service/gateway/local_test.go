@@ -83,6 +83,7 @@ func TestOwnRoutes(t *testing.T) {
 	}
 	slices.Sort(paths)
 	require.Equal(t, []string{
-		"/", "/.well-known/matrix/client", "/.well-known/matrix/support", "/_hongyan/health", "/_matrix/client/v3/capabilities", "/_matrix/client/versions",
+		"/", "/.well-known/matrix/client", "/.well-known/matrix/support", "/_hongyan/health", "/_matrix/client/v3/capabilities",
+		"/_matrix/client/v3/voip/turnServer", "/_matrix/client/versions",
 	}, paths)
 }

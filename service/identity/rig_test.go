@@ -30,6 +30,7 @@ import (
 	"hongyan/platform/rpc"
 	"hongyan/platform/sqldb"
 	"hongyan/service/identity"
+	"hongyan/test/openapi"
 	"hongyan/test/pgtest"
 )
 
@@ -99,7 +100,7 @@ func newRig(t testing.TB, databaseURL string, configure func(*identity.Config)) 
 	done := make(chan error, 1)
 	go func() { done <- g.service.Run(ctx) }()
 	g.connect()
-	server := httptest.NewServer(g.gateway(t))
+	server := httptest.NewServer(openapi.Handler(t, g.gateway(t)))
 	g.url = server.URL
 	t.Cleanup(func() {
 		server.Close()

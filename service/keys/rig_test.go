@@ -23,6 +23,7 @@ import (
 	"hongyan/platform/rpc"
 	"hongyan/platform/sqldb"
 	"hongyan/service/keys"
+	"hongyan/test/openapi"
 	"hongyan/test/pgtest"
 )
 
@@ -93,7 +94,7 @@ func newRigAt(t testing.TB, databaseURL string, first *rig, cfg keys.Config, clo
 	server := rpc.NewServer("keys", rpc.Options{})
 	s.Register(server)
 	local.Add(server)
-	g.handler = s.Handler()
+	g.handler = openapi.Handler(t, s.Handler())
 	web := httptest.NewServer(g.handler)
 	g.url = web.URL
 	g.close = sync.OnceFunc(func() {

@@ -23,6 +23,7 @@ import (
 	"hongyan/platform/rpc"
 	"hongyan/platform/sqldb"
 	"hongyan/service/room"
+	"hongyan/test/openapi"
 	"hongyan/test/pgtest"
 )
 
@@ -71,7 +72,7 @@ func newRig(t testing.TB, databaseURL string) *rig {
 	s.Register(server)
 	conns, local := rpc.NewLocal(rpc.Options{})
 	local.Add(server)
-	return &rig{t: t, service: s, handler: s.Handler(), client: roompb.NewRoomClient(conns.Conn("room")), db: db}
+	return &rig{t: t, service: s, handler: openapi.Handler(t, s.Handler()), client: roompb.NewRoomClient(conns.Conn("room")), db: db}
 }
 
 // noIdentity knows every user and no profile.

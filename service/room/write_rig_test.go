@@ -30,6 +30,7 @@ import (
 	"hongyan/platform/rpc"
 	"hongyan/platform/sqldb"
 	"hongyan/service/room"
+	"hongyan/test/openapi"
 )
 
 // people is the identity service as rooms see it: profiles, and a real log of their changes.
@@ -204,7 +205,7 @@ func newWorldOf(t testing.TB, databaseURL string, first *world, cfg room.Config,
 	g.service.Register(server)
 	conns, local := rpc.NewLocal(rpc.Options{})
 	local.Add(server)
-	g.handler = g.service.Handler()
+	g.handler = openapi.Handler(t, g.service.Handler())
 	g.client, g.log = roompb.NewRoomClient(conns.Conn("room")), logpb.NewLogClient(conns.Conn("room"))
 	return g
 }

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"net/http"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -10,6 +11,7 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"hongyan/test/harness"
+	"hongyan/test/openapi"
 )
 
 // The same conversations are held on one process with either database, and on several of each service, which are killed
@@ -53,6 +55,7 @@ func (s *scene) person(t *testing.T) *person {
 	client, err := mautrix.NewClient(urls[s.people%len(urls)], "", "")
 	s.people++
 	require.NoError(t, err)
+	client.Client.Transport = openapi.Transport(t, http.DefaultTransport)
 	return &person{Client: client, seen: map[id.RoomID][]*event.Event{}, news: make(chan struct{}, 1)}
 }
 

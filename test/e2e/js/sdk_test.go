@@ -4,6 +4,7 @@ package js_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"hongyan/test/harness"
+	"hongyan/test/openapi"
 )
 
 // patience ends a script that hangs.
@@ -47,7 +49,7 @@ func TestMatrixJSSDK(t *testing.T) {
 }
 
 func run(t *testing.T, cluster *harness.Cluster, script string, rounds []string) {
-	s := &steer{cluster: cluster}
+	s := &steer{cluster: cluster, watch: openapi.NewWatch(t)}
 	server := httptest.NewServer(s.routes())
 	defer server.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -69,6 +71,7 @@ func run(t *testing.T, cluster *harness.Cluster, script string, rounds []string)
 // steer lets a script disturb the cluster.
 type steer struct {
 	cluster *harness.Cluster
+	watch   *openapi.Watch
 
 	mu     sync.Mutex
 	unrest *harness.Unrest
@@ -91,6 +94,17 @@ func (s *steer) routes() http.Handler {
 	mux.HandleFunc("DELETE /unrest", func(w http.ResponseWriter, _ *http.Request) { tell(w, s.endUnrest()) })
 	mux.HandleFunc("POST /restart/{signal}", func(w http.ResponseWriter, r *http.Request) {
 		tell(w, s.restart(r.Context(), r.PathValue("signal")))
+	})
+	mux.HandleFunc("POST /answer", func(w http.ResponseWriter, r *http.Request) {
+		var a struct {
+			Method, Path, Type, Body string
+			Status                   int
+		}
+		err := json.NewDecoder(r.Body).Decode(&a)
+		if err == nil {
+			s.watch.See(a.Method, a.Path, a.Status, http.Header{"Content-Type": {a.Type}}, []byte(a.Body))
+		}
+		tell(w, err)
 	})
 	return mux
 }

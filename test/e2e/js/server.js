@@ -22,3 +22,22 @@ export const quiet = () => ask("DELETE", "/unrest");
 
 // Ends every process in turn with a signal and starts it again; fails if one did not end well.
 export const restart = (signal) => ask("POST", `/restart/${signal}`);
+
+// Every answer that a client reads is shown to sdk_test.go, which compares it with the specification.
+const { fetch: plain } = globalThis;
+globalThis.fetch = async (resource, options) => {
+    const answer = await plain(resource, options);
+    const { pathname } = new URL(resource.url ?? resource);
+    if (!pathname.startsWith("/_matrix/")) return answer;
+    const method = options?.method ?? resource.method ?? "GET";
+    const shown = answer.clone();
+    shown
+        .text()
+        .then((body) => {
+            const type = answer.headers.get("content-type") ?? "";
+            const seen = { method, path: pathname, status: answer.status, type, body };
+            return plain(`${steer}/answer`, { method: "POST", body: JSON.stringify(seen) });
+        })
+        .catch(() => {}); // it broke off: whoever reads it notices
+    return answer;
+};

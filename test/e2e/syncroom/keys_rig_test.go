@@ -23,6 +23,7 @@ import (
 	"hongyan/platform/rpc"
 	"hongyan/platform/sqldb"
 	"hongyan/service/keys"
+	"hongyan/test/openapi"
 	"hongyan/test/pgtest"
 )
 
@@ -156,7 +157,7 @@ func (g *rig) startKeys(like string) {
 	server := rpc.NewServer("keys", rpc.Options{})
 	service.Register(server)
 	local.Add(server)
-	g.keyring = service.Handler()
+	g.keyring = openapi.Handler(g.t, service.Handler())
 	g.keys = &brittle{KeysClient: client, LogClient: logpb.NewLogClient(conns.Conn("keys"))}
 }
 

@@ -27,6 +27,7 @@ import (
 	"hongyan/platform/sqldb"
 	"hongyan/service/room"
 	"hongyan/service/sync"
+	"hongyan/test/openapi"
 	"hongyan/test/pgtest"
 )
 
@@ -155,7 +156,7 @@ func newRig(t testing.TB, roomURL, syncURL string) *rig {
 	conns, local := rpc.NewLocal(rpc.Options{})
 	local.Add(server)
 	g := &rig{
-		t: t, rooms: rooms.Handler(), bus: wakes, url: syncURL,
+		t: t, rooms: openapi.Handler(t, rooms.Handler()), bus: wakes, url: syncURL,
 		room: &counted{RoomClient: roompb.NewRoomClient(conns.Conn("room"))}, log: logpb.NewLogClient(conns.Conn("room")),
 	}
 	g.startKeys(roomURL)
@@ -181,7 +182,7 @@ func (g *rig) startSyncWith(cfg sync.Config) *node {
 	require.NoError(g.t, service.Prepare(ctx))
 	done := make(chan error, 1)
 	go func() { done <- service.Run(ctx) }()
-	n := &node{service: service, handler: service.Handler()}
+	n := &node{service: service, handler: openapi.Handler(g.t, service.Handler())}
 	stopped := false
 	n.stop = func() {
 		if stopped {

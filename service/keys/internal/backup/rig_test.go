@@ -20,6 +20,7 @@ import (
 	"hongyan/platform/obs/obstest"
 	"hongyan/platform/sqldb"
 	"hongyan/service/keys/internal/backup"
+	"hongyan/test/openapi"
 	"hongyan/test/pgtest"
 )
 
@@ -70,11 +71,12 @@ func (g *rig) instance(t testing.TB) *rig {
 	require.NoError(t, err)
 	handler, err := httpx.NewServer("keys", another.backup.Bindings(), httpx.Options{})
 	require.NoError(t, err)
+	checked := openapi.Handler(t, handler)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		httpx.SetCaller(r.Header, httpx.Caller{
 			UserID: r.Header.Get("Test-User"), DeviceID: "D", IdempotencyKey: r.Header.Get("Test-Request"),
 		})
-		handler.ServeHTTP(w, r)
+		checked.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
 	another.url = server.URL
