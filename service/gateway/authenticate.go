@@ -33,6 +33,9 @@ func (s *Service) authenticate(ctx context.Context, q *request) error {
 	if session.GetLocked() && route.Auth != httpx.AuthLocked {
 		return matrix.NewError(matrix.CodeUserLocked, "This account has been locked.").WithField("soft_logout", true)
 	}
+	if session.GetGuest() && !q.endpoint.guests {
+		return errGuest()
+	}
 	q.session = session
 	return nil
 }

@@ -92,3 +92,6 @@ func KeptBodies(s *Service) int64 {
 
 // TurnPassword is the password that belongs to a user name.
 func TurnPassword(secret obs.Secret, username string) string { return turnPassword(secret, username) }
+
+// GuestRoutes are what guests may call, by method, with {} for parameters.
+var GuestRoutes = guestRoutes

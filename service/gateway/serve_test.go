@@ -35,6 +35,7 @@ func TestWhoMayCall(t *testing.T) {
 		{"locked may log out", "POST", "/_matrix/client/v3/logout", "tok-locked", 200, "", "@locked:x"},
 		{"suspended is passed on", "GET", whoami, "tok-limbo", 200, "", "@limbo:x"},
 		{"guest is passed on", "GET", whoami, "tok-guest", 200, "", "@guest:x"},
+		{"guest outside their list", "POST", "/_matrix/client/v3/createRoom", "tok-guest", 403, "M_GUEST_ACCESS_FORBIDDEN", ""},
 		{"nobody where anybody may", "GET", profile, "", 200, "", ""},
 		{"somebody where anybody may", "GET", profile, "tok-alice", 200, "", "@alice:x"},
 		{"a bad token where anybody may", "GET", profile, "tok-nobody", 401, "M_UNKNOWN_TOKEN", ""},

@@ -17,6 +17,8 @@ type endpoint struct {
 	metrics   *endpointMetrics
 	// remote says that it is reached over the network.
 	remote bool
+	// guests says that guests may call it.
+	guests bool
 	// span is the name of its requests in traces.
 	span string
 }
@@ -36,7 +38,7 @@ func (t *table) add(up Upstream, m *metrics) error {
 	for _, route := range up.Routes {
 		e := &endpoint{
 			route: route, transport: up.Transport, metrics: m.endpoint(up.Service, route, !direct), span: route.Method + " " + route.Path,
-			remote: !direct,
+			remote: !direct, guests: openToGuests(route.Method, route.Path),
 		}
 		if err := t.matcher.Add(route.Method, route.Path, e); err != nil {
 			return fmt.Errorf("routes of %s: %w", up.Service, err)

@@ -27,6 +27,8 @@ const (
 type Config struct {
 	// Registration says who may register: anybody (open), who has a registration token (token), nobody (closed).
 	Registration string `yaml:"registration"`
+	// GuestAccess lets anybody be a guest, who may look into rooms and join those that are open to guests.
+	GuestAccess bool `yaml:"guest_access"`
 	// RegistrationTokens may be used any number of times, beside those that are kept in the database.
 	RegistrationTokens []obs.Secret `yaml:"registration_tokens"`
 	// RegistrationSharedSecret opens /_synapse/admin/v1/register to who knows it; empty closes it.

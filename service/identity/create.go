@@ -22,8 +22,10 @@ const maxPasswordLength = 512
 type newAccount struct {
 	// localpart is checked; empty lets the server make up a name.
 	localpart string
-	password  string
-	admin     bool
+	// password is empty for a guest, who has none.
+	password string
+	admin    bool
+	guest    bool
 	// displayName is the first display name; nil is what Config says.
 	displayName *string
 	// device is nil where the account gets no session.
@@ -89,9 +91,11 @@ func errNameTaken() error {
 
 // create makes an account. Of several at once for the same name one wins and the others get M_USER_IN_USE.
 func (s *Service) create(ctx context.Context, n newAccount) (userID string, x session, err error) {
-	phc, err := s.hash(ctx, n.password)
-	if err != nil {
-		return "", session{}, err
+	var phc string
+	if !n.guest {
+		if phc, err = s.hash(ctx, n.password); err != nil {
+			return "", session{}, err
+		}
 	}
 	for attempt := range maxAttempts {
 		localpart := n.localpart
@@ -132,7 +136,7 @@ func (s *Service) accountChange(ctx context.Context, userID, phc string, n newAc
 	now := s.nowMs()
 	c := &change{}
 	c.do(store.InsertAccount(store.Account{
-		UserID: userID, Version: 1, ProfileVersion: 1, Password: phc, Admin: n.admin, CreatedMs: now,
+		UserID: userID, Version: 1, ProfileVersion: 1, Password: phc, Admin: n.admin, Guest: n.guest, CreatedMs: now,
 	}))
 	if n.claim != nil {
 		if err := n.claim(ctx, c); err != nil {

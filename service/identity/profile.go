@@ -106,6 +106,9 @@ func (s *Service) ownProfile(r *http.Request) (userID, name string, err error) {
 		return "", "", matrix.NewError(matrix.CodeUserSuspended, "You cannot perform this action while suspended.")
 	}
 	name = r.PathValue("keyName")
+	if caller.Guest && name != fieldDisplayName {
+		return "", "", matrix.NewError(matrix.CodeGuestAccessForbidden, "Guests can only change their display name.")
+	}
 	return id.String(), name, checkFieldName(name)
 }
 

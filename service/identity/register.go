@@ -13,6 +13,8 @@ type registerBody struct {
 	Username     *string `json:"username"`
 	Password     *string `json:"password"`
 	InhibitLogin bool    `json:"inhibit_login"`
+	// GuestToken is the access token of the guest who wants to be a user from now on.
+	GuestToken *string `json:"guest_access_token"`
 	deviceParams
 }
 
@@ -29,7 +31,7 @@ func (s *Service) postRegister(w http.ResponseWriter, r *http.Request) error {
 	switch kind := httpx.ReadQuery(r.URL).String("kind"); kind {
 	case "", "user":
 	case "guest":
-		return matrix.NewError(matrix.CodeGuestAccessForbidden, "Guest accounts are not allowed on this server.")
+		return s.registerGuest(w, r)
 	default:
 		return matrix.NewError(matrix.CodeInvalidParam, "kind must be user or guest.")
 	}
@@ -53,7 +55,14 @@ func (s *Service) postRegister(w http.ResponseWriter, r *http.Request) error {
 // register makes an account for who has passed the authentication. All that can be refused before that is.
 func (s *Service) register(ctx context.Context, body registerBody, auth authBody) (string, session, error) {
 	n := newAccount{}
-	if body.Username != nil {
+	var guest string
+	switch {
+	case body.GuestToken != nil:
+		var err error
+		if guest, err = s.guestOf(ctx, *body.GuestToken, body); err != nil {
+			return "", session{}, err
+		}
+	case body.Username != nil:
 		n.localpart = lowerName(*body.Username)
 		if err := s.checkOpenName(ctx, n.localpart); err != nil {
 			return "", session{}, err
@@ -81,6 +90,10 @@ func (s *Service) register(ctx context.Context, body registerBody, auth authBody
 	}
 	if !body.InhibitLogin {
 		n.device = &body.deviceParams
+	}
+	if guest != "" {
+		x, err := s.promoteGuest(ctx, guest, n)
+		return guest, x, err
 	}
 	return s.create(ctx, n)
 }

@@ -203,7 +203,7 @@ func TestAvailable(t *testing.T) {
 func TestRegistrationClosed(t *testing.T) {
 	g := onSQLite(t, func(c *identity.Config) { c.Registration = identity.RegistrationClosed })
 	g.post("", v3+"/register", obj{"auth": dummy}).fails(403, matrix.CodeForbidden)
-	g.post("", v3+"/register?kind=guest", nil).fails(403, matrix.CodeGuestAccessForbidden)
+	g.post("", v3+"/register?kind=guest", obj{}).fails(403, matrix.CodeGuestAccessForbidden)
 	g.get("", v3+"/register/available?username=free").fails(403, matrix.CodeForbidden)
 	g.get("", validity+"?token=x").fails(403, matrix.CodeForbidden)
 }

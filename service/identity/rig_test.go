@@ -167,7 +167,7 @@ func (g *rig) gateway(t testing.TB) http.Handler {
 					return
 				}
 				caller.UserID, caller.DeviceID, caller.TokenID = a.GetUserId(), a.GetDeviceId(), a.GetTokenId()
-				caller.Admin, caller.Suspended = a.GetAdmin(), a.GetSuspended()
+				caller.Admin, caller.Guest, caller.Suspended = a.GetAdmin(), a.GetGuest(), a.GetSuspended()
 			}
 		}
 		httpx.SetCaller(r.Header, caller)

@@ -114,6 +114,15 @@ func SetPassword(userID, phc string) eventlog.Statement {
 	}
 }
 
+// EndGuest makes a guest a user with a password.
+func EndGuest(userID, phc string) eventlog.Statement {
+	return eventlog.Statement{
+		SQL: `UPDATE account SET guest = FALSE, password = $2, password_version = password_version + 1
+			WHERE user_id = $1 AND guest`,
+		Args: []any{userID, phc}, Want: 1,
+	}
+}
+
 // SetHash replaces the password's hash by another one of the same password.
 func SetHash(userID, phc string) eventlog.Statement {
 	return eventlog.Statement{SQL: `UPDATE account SET password = $2 WHERE user_id = $1`, Args: []any{userID, phc}, Want: 1}
