@@ -38,6 +38,9 @@ func (w *working) append() (eventlog.Append, error) {
 			a.Rows = append(a.Rows, store.RelationRow(stream.ID, rel.eventID, e.seq, rel.relType, string(e.event.Sender())))
 		}
 		a.Rows = w.stateRows(a.Rows, i)
+		if stream.Seq > 0 && closesToGuests(e.event) { // nobody is in a new room
+			a.Statements = append(a.Statements, store.CheckGuests(stream.ID, e.seq))
+		}
 	}
 	for _, row := range w.rows {
 		a.Rows = append(a.Rows, row(stream.ID))

@@ -22,12 +22,13 @@ const identityFollower = "room"
 // retryFollow is the pause before following starts anew after an error that following itself does not repeat.
 const retryFollow = time.Second
 
-// followAlone does what one of the instances does for all: it follows identity's log, and makes those leave who are gone,
-// until ctx ends with the term.
+// followAlone does what one of the instances does for all: it follows identity's log, makes those leave who are gone, and guests
+// from where they may not be, until ctx ends with the term.
 func (s *Service) followAlone(ctx context.Context, term *lease.Term) {
 	var working sync.WaitGroup
 	working.Go(func() { s.follow(ctx, term) })
 	working.Go(func() { s.depart(ctx) })
+	working.Go(func() { s.showOut(ctx) })
 	working.Wait()
 }
 

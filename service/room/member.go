@@ -123,7 +123,7 @@ func (w *working) checkJoin(c memberChange, now string) error {
 	if now == state.Join || w.state.Len() == 1 { // the creator's own join follows the create event
 		return nil
 	}
-	if c.guest && w.contentString(event.TypeGuestAccess, "guest_access") != "can_join" {
+	if c.guest && w.contentString(event.TypeGuestAccess, "guest_access") != canJoin {
 		return matrix.NewError(matrix.CodeGuestAccessForbidden, "Guests cannot join this room.")
 	}
 	if now != state.Invite && w.auth.joinRule != event.JoinRulePublic {

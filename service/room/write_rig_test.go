@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -81,6 +82,15 @@ func (p *people) Profiles(_ context.Context, req *identitypb.ProfilesRequest, _ 
 		p.mu.Unlock()
 		asking()
 		p.mu.Lock()
+	}
+	return resp, nil
+}
+
+// Users implements identitypb.IdentityClient: those whose names begin with "guest" are guests.
+func (p *people) Users(_ context.Context, req *identitypb.UsersRequest, _ ...grpc.CallOption) (*identitypb.UsersResponse, error) {
+	resp := &identitypb.UsersResponse{}
+	for _, id := range req.UserIds {
+		resp.Users = append(resp.Users, &identitypb.User{UserId: id, Guest: strings.HasPrefix(id, "@guest")})
 	}
 	return resp, nil
 }
