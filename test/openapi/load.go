@@ -33,10 +33,11 @@ func folder() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := os.Stat(dir); err != nil {
+	_, err = os.Stat(dir)
+	if errors.Is(err, os.ErrNotExist) {
 		return "", nil
 	}
-	return dir, nil
+	return dir, err
 }
 
 // module is the folder of go.mod: tests run somewhere below it.

@@ -49,10 +49,12 @@ func BenchmarkLargeRoom(b *testing.B) {
 				g.client(fmt.Sprint("late", joined)).join(room)
 			}},
 			{"send", func(*testing.B) { alice.say(room, "one more") }},
-			{"members", func(b *testing.B) { wantSome(b, alice.do(g.rooms, http.MethodGet, in+"/members", nil).body, "chunk", largeMembers) }},
+			{"members", func(b *testing.B) {
+				wantSome(b, alice.do(g.rooms, http.MethodGet, in+"/members", nil).body, "chunk", largeMembers)
+			}},
 			{"back-paging 100", func(b *testing.B) { from = page(b, member, in, from, 100) }},
 			{"initial sync", func(b *testing.B) { wantSome(b, member.raw("", 0), "rooms.join."+escaped(room)+".timeline.events", 20) }},
-			{"send and incremental sync", func(b *testing.B) {
+			{"send and incremental sync", func(*testing.B) {
 				if member.since == "" {
 					member.follow(0)
 				}
@@ -86,7 +88,9 @@ func page(b *testing.B, c *client, in, from string, limit int) string {
 	return end
 }
 
-func escaped(path string) string { return string(bytes.ReplaceAll([]byte(path), []byte("."), []byte(`\.`))) }
+func escaped(path string) string {
+	return string(bytes.ReplaceAll([]byte(path), []byte("."), []byte(`\.`)))
+}
 
 func wantSome(b *testing.B, body []byte, path string, n int) {
 	if got := gjson.GetBytes(body, path+".#").Int(); got < int64(n) {
