@@ -23,6 +23,7 @@ func (s *Service) writeBindings() []httpx.Binding {
 	bindings := []httpx.Binding{
 		on(post, "/createRoom", httpx.KeyUser, rooms, s.createRoom),
 		on(post, "/join/{roomIdOrAlias}", "roomIdOrAlias", rooms, s.joinByAlias),
+		on(post, "/knock/{roomIdOrAlias}", "roomIdOrAlias", rooms, s.knock),
 		on(post, "/rooms/{roomId}/join", roomKey, rooms, s.join),
 		on(post, "/rooms/{roomId}/leave", roomKey, normal, s.leave),
 		on(post, "/rooms/{roomId}/forget", roomKey, normal, s.forget),
