@@ -41,7 +41,7 @@ func (s *Service) createRoom(rw http.ResponseWriter, r *http.Request) error {
 	defer s.gate.leave()
 	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.CommitTimeout)
 	defer cancel()
-	response, err := s.writeRoom(ctx, q, plan)
+	response, err := s.writeRoom(ctx, q.once(), plan)
 	if err != nil {
 		return err
 	}
@@ -49,9 +49,8 @@ func (s *Service) createRoom(rw http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// writeRoom writes the room that a plan describes, once for the request's idempotency key.
-func (s *Service) writeRoom(ctx context.Context, q request, plan *roomPlan) ([]byte, error) {
-	txn := q.once()
+// writeRoom writes the room that a plan describes, once for the transaction id if there is one.
+func (s *Service) writeRoom(ctx context.Context, txn eventlog.Txn, plan *roomPlan) ([]byte, error) {
 	if txn.ID != "" { // asked first, so that a repetition leaves nothing behind
 		response, ok, err := s.log.Txn(ctx, txn.Scope, txn.ID)
 		if err != nil {

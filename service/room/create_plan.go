@@ -26,6 +26,8 @@ type roomPlan struct {
 	invites               []matrix.UserID
 	direct                bool
 	profiles              map[matrix.UserID]*identitypb.Profile
+	// carried is what the room takes over from the one that it replaces, in place of all that; nil for other rooms.
+	carried *carried
 }
 
 // eventLevels are the levels of state events that need another one than stateDefault, the room's state_default.
@@ -95,6 +97,9 @@ func (p *roomPlan) apply(ctx context.Context, w *working) error {
 	}
 	if _, err := w.setMember(ctx, p.membership(p.creator, event.Join)); err != nil {
 		return err
+	}
+	if p.carried != nil {
+		return p.carried.apply(ctx, p, w)
 	}
 	for _, d := range p.drafts() {
 		if err := p.addState(ctx, w, d); err != nil {
