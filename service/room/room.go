@@ -24,6 +24,7 @@ import (
 	"hongyan/platform/httpx"
 	"hongyan/platform/lease"
 	"hongyan/platform/sqldb"
+	"hongyan/service/room/internal/lru"
 	"hongyan/service/room/internal/store"
 )
 
@@ -62,6 +63,8 @@ type Service struct {
 	leases *lease.Leases
 	rooms  *rooms
 	reads  *reads
+	// references are the reference hashes of events, for rooms of versions that need them.
+	references *lru.Cache[matrix.EventID, string]
 
 	// gate counts the operations under way, so that Run waits for them.
 	gate gate
@@ -85,7 +88,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}
 	s := &Service{
 		cfg: cfg, deps: deps, server: deps.Server,
-		store: store.New(deps.DB), rooms: newRooms(cfg.CacheBytes),
+		store: store.New(deps.DB), rooms: newRooms(cfg.CacheBytes), references: newReferences(),
 	}
 	s.metrics = newMetrics(deps.Metrics, s.rooms)
 	return s, nil
