@@ -60,7 +60,7 @@ func (s *Service) writeRoom(ctx context.Context, txn eventlog.Txn, plan *roomPla
 			return response, nil
 		}
 	}
-	if err := plan.readProfiles(ctx, s); err != nil {
+	if err := plan.readPeople(ctx, s); err != nil {
 		return nil, err
 	}
 	for attempt := 0; ; attempt++ {

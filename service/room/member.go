@@ -22,6 +22,8 @@ type memberChange struct {
 	profile *identitypb.Profile
 	device  string
 	guest   bool
+	// blocked tells that the target takes no invites.
+	blocked bool
 	// via is the member who lets somebody into a restricted room; checkChange finds them.
 	via matrix.UserID
 }
@@ -60,9 +62,13 @@ func (w *working) setMember(ctx context.Context, c memberChange) (*event.Event, 
 	if err != nil {
 		return nil, err
 	}
-	return w.add(ctx, draft{
+	ev, err := w.add(ctx, draft{
 		sender: c.sender, typ: event.TypeMember, key: &key, content: content, device: c.device,
 	})
+	if err == nil && c.blocked && c.to == event.Invite { // after what is forbidden
+		return nil, errInviteBlocked(c.target)
+	}
+	return ev, err
 }
 
 // checkChange refuses, with a message that says why, what the rules of the room's version allow too much or refuse
@@ -206,6 +212,13 @@ func (s *Service) putMember(rw http.ResponseWriter, q request, key string, conte
 			return err
 		}
 		c.profile = found[c.target]
+	}
+	if bodyErr == nil && c.to == event.Invite {
+		blocked, err := s.inviteBlocks(q.http.Context(), c.target)
+		if err != nil {
+			return err
+		}
+		c.blocked = blocked[c.target]
 	}
 	response, err := s.operate(q.http.Context(), q.room, q.once(), func(ctx context.Context, w *working) ([]byte, error) {
 		now := w.state.Membership(q.UserID)

@@ -16,6 +16,7 @@ import (
 	"hongyan/api/identity"
 	"hongyan/api/log"
 	"hongyan/api/room"
+	"hongyan/api/sync"
 	"hongyan/matrix"
 	"hongyan/matrix/event"
 	"hongyan/platform/bus"
@@ -36,6 +37,8 @@ type Deps struct {
 	// Identity gives profiles; IdentityLog is its log.
 	Identity    identitypb.IdentityClient
 	IdentityLog logpb.LogClient
+	// Sync tells who takes no invites; nil is nobody.
+	Sync syncpb.SyncClient
 	// Server is the one whose users may use the service, and for which it signs events.
 	Server matrix.ServerName
 	// ImportKey, where set, is what the server has signed with so far. A database that has a key keeps its own.

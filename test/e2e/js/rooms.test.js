@@ -87,6 +87,15 @@ test("members of one room join another one", async () => {
     );
 });
 
+test("who takes no invites gets none", async () => {
+    const { room_id: roomId } = await ann.createRoom({ preset: "private_chat" });
+    await ben.setAccountData("m.invite_permission_config", { default_action: "block" });
+    await assert.rejects(ann.invite(roomId, ben.getUserId()), { httpStatus: 403, errcode: "M_INVITE_BLOCKED" });
+    await ben.setAccountData("m.invite_permission_config", {});
+    await ann.invite(roomId, ben.getUserId());
+    await becomes(ben, roomId, "invite");
+});
+
 test("a room is upgraded, and its people follow", async () => {
     const { room_id: old } = await ann.createRoom({ preset: "public_chat", name: "Geese", room_version: "10" });
     await ben.joinRoom(old);
