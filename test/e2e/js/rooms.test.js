@@ -35,25 +35,27 @@ test("two users register and their clients start", async () => {
 });
 
 test("a knock is shown, withdrawn, denied and accepted, over and over", async () => {
-    let door;
-    for (let i = 0; i < 2 || !(await struck()); i++) {
-        ({ room_id: door } = await room(ann, { join_rule: "knock" }, { name: "Behind the door" }));
-        const { room_id: knocked } = await ben.knockRoom(door, { reason: "please" });
-        assert.equal(knocked, door);
+    // A room for each knock: the SDK takes no stripped state of a room of which it has seen the end.
+    async function knocked() {
+        const { room_id: door } = await room(ann, { join_rule: "knock" }, { name: "Behind the door" });
+        assert.equal((await ben.knockRoom(door, { reason: "please" })).room_id, door);
         await becomes(ben, door, "knock");
         assert.equal(ben.getRoom(door).name, "Behind the door");
         await eventually(() => memberOf(ann, door, ben)?.membership === "knock", "ann hears the knock");
         assert.equal(memberOf(ann, door, ben).events.member.getContent().reason, "please");
+        return door;
+    }
+    let door;
+    for (let i = 0; i < 2 || !(await struck()); i++) {
+        door = await knocked();
         await ben.leave(door);
         await becomes(ben, door, "leave");
 
-        await ben.knockRoom(door);
-        await becomes(ben, door, "knock");
+        door = await knocked();
         await ann.kick(door, ben.getUserId(), "not now");
         await becomes(ben, door, "leave");
 
-        await ben.knockRoom(door);
-        await becomes(ben, door, "knock");
+        door = await knocked();
         await ann.invite(door, ben.getUserId());
         await becomes(ben, door, "invite");
         await ben.joinRoom(door);

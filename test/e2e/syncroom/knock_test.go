@@ -107,3 +107,21 @@ func TestPollWakesForTheAnswerToAKnock(t *testing.T) {
 	alice.invite(room, bob)
 	require.True(t, (<-done).has("rooms", "invite", room))
 }
+
+func TestKnocksOneAfterTheOther(t *testing.T) {
+	inMemoryAndNot(t, func(t *testing.T, g *rig, gap func()) {
+		alice, bob := g.client("alice"), g.client("bob")
+		bob.sync()
+		room := alice.door()
+		for range 3 {
+			bob.knock(room)
+			gap()
+			require.True(t, bob.sync().has("rooms", "knock", room))
+			bob.leave(room)
+			gap()
+			r := bob.sync()
+			require.True(t, r.has("rooms", "leave", room))
+			require.False(t, r.has("rooms", "knock"))
+		}
+	})
+}
