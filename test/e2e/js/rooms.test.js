@@ -35,7 +35,6 @@ test("two users register and their clients start", async () => {
 });
 
 test("a knock is shown, withdrawn, denied and accepted, over and over", async () => {
-    // A room for each knock: the SDK takes no stripped state of a room of which it has seen the end.
     async function knocked() {
         const { room_id: door } = await room(ann, { join_rule: "knock" }, { name: "Behind the door" });
         assert.equal((await ben.knockRoom(door, { reason: "please" })).room_id, door);

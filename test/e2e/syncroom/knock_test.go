@@ -2,6 +2,7 @@ package syncroom_test
 
 import (
 	"net/http"
+	"net/url"
 	"testing"
 	"time"
 
@@ -122,6 +123,28 @@ func TestKnocksOneAfterTheOther(t *testing.T) {
 			r := bob.sync()
 			require.True(t, r.has("rooms", "leave", room))
 			require.False(t, r.has("rooms", "knock"))
+		}
+	})
+}
+
+// TestStateAfterTellsTheEnd: a client that asks for state_after takes no state from the timeline, not even its own end.
+func TestStateAfterTellsTheEnd(t *testing.T) {
+	inMemoryAndNot(t, func(t *testing.T, g *rig, gap func()) {
+		alice, bob := g.client("alice"), g.client("bob")
+		bob.params = url.Values{"use_state_after": {"true"}}
+		bob.sync()
+		door := alice.door()
+		invited := alice.create(map[string]any{"preset": "private_chat", "invite": []string{bob.user}})
+		bob.knock(door)
+		bob.sync()
+		for _, room := range []string{door, invited} {
+			bob.leave(room)
+			alice.say(room, "not for bob")
+			gap()
+			r := bob.sync().leaves(room)
+			require.Equal(t, []string{"m.room.member @bob:hs"}, r.keys("timeline"))
+			require.Equal(t, []string{"m.room.member @bob:hs"}, r.keys("state_after"))
+			require.Equal(t, "leave", r.list("state_after", "events")[0].str("content", "membership"))
 		}
 	})
 }
