@@ -84,6 +84,95 @@ func (EntryKind) EnumDescriptor() ([]byte, []int) {
 	return file_api_sync_sync_proto_rawDescGZIP(), []int{0}
 }
 
+type InviteBlocksRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UserIds       []string               `protobuf:"bytes,1,rep,name=user_ids,json=userIds,proto3" json:"user_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InviteBlocksRequest) Reset() {
+	*x = InviteBlocksRequest{}
+	mi := &file_api_sync_sync_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InviteBlocksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InviteBlocksRequest) ProtoMessage() {}
+
+func (x *InviteBlocksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_sync_sync_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InviteBlocksRequest.ProtoReflect.Descriptor instead.
+func (*InviteBlocksRequest) Descriptor() ([]byte, []int) {
+	return file_api_sync_sync_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *InviteBlocksRequest) GetUserIds() []string {
+	if x != nil {
+		return x.UserIds
+	}
+	return nil
+}
+
+type InviteBlocksResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// user_ids are those of the request that take no invites.
+	UserIds       []string `protobuf:"bytes,1,rep,name=user_ids,json=userIds,proto3" json:"user_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InviteBlocksResponse) Reset() {
+	*x = InviteBlocksResponse{}
+	mi := &file_api_sync_sync_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InviteBlocksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InviteBlocksResponse) ProtoMessage() {}
+
+func (x *InviteBlocksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_sync_sync_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InviteBlocksResponse.ProtoReflect.Descriptor instead.
+func (*InviteBlocksResponse) Descriptor() ([]byte, []int) {
+	return file_api_sync_sync_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *InviteBlocksResponse) GetUserIds() []string {
+	if x != nil {
+		return x.UserIds
+	}
+	return nil
+}
+
 type AccountData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// room_id is empty for global account data.
@@ -97,7 +186,7 @@ type AccountData struct {
 
 func (x *AccountData) Reset() {
 	*x = AccountData{}
-	mi := &file_api_sync_sync_proto_msgTypes[0]
+	mi := &file_api_sync_sync_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -109,7 +198,7 @@ func (x *AccountData) String() string {
 func (*AccountData) ProtoMessage() {}
 
 func (x *AccountData) ProtoReflect() protoreflect.Message {
-	mi := &file_api_sync_sync_proto_msgTypes[0]
+	mi := &file_api_sync_sync_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -122,7 +211,7 @@ func (x *AccountData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountData.ProtoReflect.Descriptor instead.
 func (*AccountData) Descriptor() ([]byte, []int) {
-	return file_api_sync_sync_proto_rawDescGZIP(), []int{0}
+	return file_api_sync_sync_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *AccountData) GetRoomId() string {
@@ -164,7 +253,7 @@ type ReadMark struct {
 
 func (x *ReadMark) Reset() {
 	*x = ReadMark{}
-	mi := &file_api_sync_sync_proto_msgTypes[1]
+	mi := &file_api_sync_sync_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -176,7 +265,7 @@ func (x *ReadMark) String() string {
 func (*ReadMark) ProtoMessage() {}
 
 func (x *ReadMark) ProtoReflect() protoreflect.Message {
-	mi := &file_api_sync_sync_proto_msgTypes[1]
+	mi := &file_api_sync_sync_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -189,7 +278,7 @@ func (x *ReadMark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadMark.ProtoReflect.Descriptor instead.
 func (*ReadMark) Descriptor() ([]byte, []int) {
-	return file_api_sync_sync_proto_rawDescGZIP(), []int{1}
+	return file_api_sync_sync_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ReadMark) GetRoomId() string {
@@ -258,7 +347,7 @@ type UnreadCheckpoint struct {
 
 func (x *UnreadCheckpoint) Reset() {
 	*x = UnreadCheckpoint{}
-	mi := &file_api_sync_sync_proto_msgTypes[2]
+	mi := &file_api_sync_sync_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -270,7 +359,7 @@ func (x *UnreadCheckpoint) String() string {
 func (*UnreadCheckpoint) ProtoMessage() {}
 
 func (x *UnreadCheckpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_api_sync_sync_proto_msgTypes[2]
+	mi := &file_api_sync_sync_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -283,7 +372,7 @@ func (x *UnreadCheckpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnreadCheckpoint.ProtoReflect.Descriptor instead.
 func (*UnreadCheckpoint) Descriptor() ([]byte, []int) {
-	return file_api_sync_sync_proto_rawDescGZIP(), []int{2}
+	return file_api_sync_sync_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *UnreadCheckpoint) GetBasis() []byte {
@@ -344,7 +433,7 @@ type UnreadThread struct {
 
 func (x *UnreadThread) Reset() {
 	*x = UnreadThread{}
-	mi := &file_api_sync_sync_proto_msgTypes[3]
+	mi := &file_api_sync_sync_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -356,7 +445,7 @@ func (x *UnreadThread) String() string {
 func (*UnreadThread) ProtoMessage() {}
 
 func (x *UnreadThread) ProtoReflect() protoreflect.Message {
-	mi := &file_api_sync_sync_proto_msgTypes[3]
+	mi := &file_api_sync_sync_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -369,7 +458,7 @@ func (x *UnreadThread) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnreadThread.ProtoReflect.Descriptor instead.
 func (*UnreadThread) Descriptor() ([]byte, []int) {
-	return file_api_sync_sync_proto_rawDescGZIP(), []int{3}
+	return file_api_sync_sync_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *UnreadThread) GetThread() string {
@@ -433,7 +522,7 @@ type AccountDataRequest struct {
 
 func (x *AccountDataRequest) Reset() {
 	*x = AccountDataRequest{}
-	mi := &file_api_sync_sync_proto_msgTypes[4]
+	mi := &file_api_sync_sync_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -445,7 +534,7 @@ func (x *AccountDataRequest) String() string {
 func (*AccountDataRequest) ProtoMessage() {}
 
 func (x *AccountDataRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_sync_sync_proto_msgTypes[4]
+	mi := &file_api_sync_sync_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -458,7 +547,7 @@ func (x *AccountDataRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountDataRequest.ProtoReflect.Descriptor instead.
 func (*AccountDataRequest) Descriptor() ([]byte, []int) {
-	return file_api_sync_sync_proto_rawDescGZIP(), []int{4}
+	return file_api_sync_sync_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AccountDataRequest) GetUserId() string {
@@ -492,7 +581,7 @@ type AccountDataResponse struct {
 
 func (x *AccountDataResponse) Reset() {
 	*x = AccountDataResponse{}
-	mi := &file_api_sync_sync_proto_msgTypes[5]
+	mi := &file_api_sync_sync_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -504,7 +593,7 @@ func (x *AccountDataResponse) String() string {
 func (*AccountDataResponse) ProtoMessage() {}
 
 func (x *AccountDataResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_sync_sync_proto_msgTypes[5]
+	mi := &file_api_sync_sync_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -517,7 +606,7 @@ func (x *AccountDataResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountDataResponse.ProtoReflect.Descriptor instead.
 func (*AccountDataResponse) Descriptor() ([]byte, []int) {
-	return file_api_sync_sync_proto_rawDescGZIP(), []int{5}
+	return file_api_sync_sync_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *AccountDataResponse) GetData() []*AccountData {
@@ -531,7 +620,11 @@ var File_api_sync_sync_proto protoreflect.FileDescriptor
 
 const file_api_sync_sync_proto_rawDesc = "" +
 	"\n" +
-	"\x13api/sync/sync.proto\x12\x0fhongyan.sync.v1\"T\n" +
+	"\x13api/sync/sync.proto\x12\x0fhongyan.sync.v1\"0\n" +
+	"\x13InviteBlocksRequest\x12\x19\n" +
+	"\buser_ids\x18\x01 \x03(\tR\auserIds\"1\n" +
+	"\x14InviteBlocksResponse\x12\x19\n" +
+	"\buser_ids\x18\x01 \x03(\tR\auserIds\"T\n" +
 	"\vAccountData\x12\x17\n" +
 	"\aroom_id\x18\x01 \x01(\tR\x06roomId\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x18\n" +
@@ -572,9 +665,10 @@ const file_api_sync_sync_proto_rawDesc = "" +
 	"\x17ENTRY_KIND_ACCOUNT_DATA\x10\x01\x12\x18\n" +
 	"\x14ENTRY_KIND_READ_MARK\x10\x02\x12\x15\n" +
 	"\x11ENTRY_KIND_FILTER\x10\x03\x12\x15\n" +
-	"\x11ENTRY_KIND_UNREAD\x10\x042`\n" +
+	"\x11ENTRY_KIND_UNREAD\x10\x042\xbd\x01\n" +
 	"\x04Sync\x12X\n" +
-	"\vAccountData\x12#.hongyan.sync.v1.AccountDataRequest\x1a$.hongyan.sync.v1.AccountDataResponseB\x19Z\x17hongyan/api/sync;syncpbb\x06proto3"
+	"\vAccountData\x12#.hongyan.sync.v1.AccountDataRequest\x1a$.hongyan.sync.v1.AccountDataResponse\x12[\n" +
+	"\fInviteBlocks\x12$.hongyan.sync.v1.InviteBlocksRequest\x1a%.hongyan.sync.v1.InviteBlocksResponseB\x19Z\x17hongyan/api/sync;syncpbb\x06proto3"
 
 var (
 	file_api_sync_sync_proto_rawDescOnce sync.Once
@@ -589,23 +683,27 @@ func file_api_sync_sync_proto_rawDescGZIP() []byte {
 }
 
 var file_api_sync_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_api_sync_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_api_sync_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_api_sync_sync_proto_goTypes = []any{
-	(EntryKind)(0),              // 0: hongyan.sync.v1.EntryKind
-	(*AccountData)(nil),         // 1: hongyan.sync.v1.AccountData
-	(*ReadMark)(nil),            // 2: hongyan.sync.v1.ReadMark
-	(*UnreadCheckpoint)(nil),    // 3: hongyan.sync.v1.UnreadCheckpoint
-	(*UnreadThread)(nil),        // 4: hongyan.sync.v1.UnreadThread
-	(*AccountDataRequest)(nil),  // 5: hongyan.sync.v1.AccountDataRequest
-	(*AccountDataResponse)(nil), // 6: hongyan.sync.v1.AccountDataResponse
+	(EntryKind)(0),               // 0: hongyan.sync.v1.EntryKind
+	(*InviteBlocksRequest)(nil),  // 1: hongyan.sync.v1.InviteBlocksRequest
+	(*InviteBlocksResponse)(nil), // 2: hongyan.sync.v1.InviteBlocksResponse
+	(*AccountData)(nil),          // 3: hongyan.sync.v1.AccountData
+	(*ReadMark)(nil),             // 4: hongyan.sync.v1.ReadMark
+	(*UnreadCheckpoint)(nil),     // 5: hongyan.sync.v1.UnreadCheckpoint
+	(*UnreadThread)(nil),         // 6: hongyan.sync.v1.UnreadThread
+	(*AccountDataRequest)(nil),   // 7: hongyan.sync.v1.AccountDataRequest
+	(*AccountDataResponse)(nil),  // 8: hongyan.sync.v1.AccountDataResponse
 }
 var file_api_sync_sync_proto_depIdxs = []int32{
-	4, // 0: hongyan.sync.v1.UnreadCheckpoint.threads:type_name -> hongyan.sync.v1.UnreadThread
-	1, // 1: hongyan.sync.v1.AccountDataResponse.data:type_name -> hongyan.sync.v1.AccountData
-	5, // 2: hongyan.sync.v1.Sync.AccountData:input_type -> hongyan.sync.v1.AccountDataRequest
-	6, // 3: hongyan.sync.v1.Sync.AccountData:output_type -> hongyan.sync.v1.AccountDataResponse
-	3, // [3:4] is the sub-list for method output_type
-	2, // [2:3] is the sub-list for method input_type
+	6, // 0: hongyan.sync.v1.UnreadCheckpoint.threads:type_name -> hongyan.sync.v1.UnreadThread
+	3, // 1: hongyan.sync.v1.AccountDataResponse.data:type_name -> hongyan.sync.v1.AccountData
+	7, // 2: hongyan.sync.v1.Sync.AccountData:input_type -> hongyan.sync.v1.AccountDataRequest
+	1, // 3: hongyan.sync.v1.Sync.InviteBlocks:input_type -> hongyan.sync.v1.InviteBlocksRequest
+	8, // 4: hongyan.sync.v1.Sync.AccountData:output_type -> hongyan.sync.v1.AccountDataResponse
+	2, // 5: hongyan.sync.v1.Sync.InviteBlocks:output_type -> hongyan.sync.v1.InviteBlocksResponse
+	4, // [4:6] is the sub-list for method output_type
+	2, // [2:4] is the sub-list for method input_type
 	2, // [2:2] is the sub-list for extension type_name
 	2, // [2:2] is the sub-list for extension extendee
 	0, // [0:2] is the sub-list for field type_name
@@ -622,7 +720,7 @@ func file_api_sync_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_sync_sync_proto_rawDesc), len(file_api_sync_sync_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

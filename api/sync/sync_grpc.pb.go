@@ -21,7 +21,8 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Sync_AccountData_FullMethodName = "/hongyan.sync.v1.Sync/AccountData"
+	Sync_AccountData_FullMethodName  = "/hongyan.sync.v1.Sync/AccountData"
+	Sync_InviteBlocks_FullMethodName = "/hongyan.sync.v1.Sync/InviteBlocks"
 )
 
 // SyncClient is the client API for Sync service.
@@ -33,6 +34,8 @@ const (
 type SyncClient interface {
 	// AccountData reads account data of a user from the database.
 	AccountData(ctx context.Context, in *AccountDataRequest, opts ...grpc.CallOption) (*AccountDataResponse, error)
+	// InviteBlocks tells which users take no invites (account data m.invite_permission_config), from the database.
+	InviteBlocks(ctx context.Context, in *InviteBlocksRequest, opts ...grpc.CallOption) (*InviteBlocksResponse, error)
 }
 
 type syncClient struct {
@@ -53,6 +56,16 @@ func (c *syncClient) AccountData(ctx context.Context, in *AccountDataRequest, op
 	return out, nil
 }
 
+func (c *syncClient) InviteBlocks(ctx context.Context, in *InviteBlocksRequest, opts ...grpc.CallOption) (*InviteBlocksResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(InviteBlocksResponse)
+	err := c.cc.Invoke(ctx, Sync_InviteBlocks_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // SyncServer is the server API for Sync service.
 // All implementations must embed UnimplementedSyncServer
 // for forward compatibility.
@@ -62,6 +75,8 @@ func (c *syncClient) AccountData(ctx context.Context, in *AccountDataRequest, op
 type SyncServer interface {
 	// AccountData reads account data of a user from the database.
 	AccountData(context.Context, *AccountDataRequest) (*AccountDataResponse, error)
+	// InviteBlocks tells which users take no invites (account data m.invite_permission_config), from the database.
+	InviteBlocks(context.Context, *InviteBlocksRequest) (*InviteBlocksResponse, error)
 	mustEmbedUnimplementedSyncServer()
 }
 
@@ -74,6 +89,9 @@ type UnimplementedSyncServer struct{}
 
 func (UnimplementedSyncServer) AccountData(context.Context, *AccountDataRequest) (*AccountDataResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AccountData not implemented")
+}
+func (UnimplementedSyncServer) InviteBlocks(context.Context, *InviteBlocksRequest) (*InviteBlocksResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method InviteBlocks not implemented")
 }
 func (UnimplementedSyncServer) mustEmbedUnimplementedSyncServer() {}
 func (UnimplementedSyncServer) testEmbeddedByValue()              {}
@@ -114,6 +132,24 @@ func _Sync_AccountData_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Sync_InviteBlocks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(InviteBlocksRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SyncServer).InviteBlocks(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Sync_InviteBlocks_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SyncServer).InviteBlocks(ctx, req.(*InviteBlocksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Sync_ServiceDesc is the grpc.ServiceDesc for Sync service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -124,6 +160,10 @@ var Sync_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "AccountData",
 			Handler:    _Sync_AccountData_Handler,
+		},
+		{
+			MethodName: "InviteBlocks",
+			Handler:    _Sync_InviteBlocks_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

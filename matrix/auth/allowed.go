@@ -21,6 +21,9 @@ func Allowed(e *event.Event, state State) error {
 	if !create.Federate && e.Sender().Server() != create.Sender.Server() {
 		return forbidden("The room does not admit users of other servers.")
 	}
+	if e.Type() == event.TypeAliases && e.Rules().AliasesRule {
+		return aliasesAllowed(e)
+	}
 	if e.Type() == event.TypeMember {
 		return memberAllowed(e, state)
 	}
@@ -40,6 +43,27 @@ func Allowed(e *event.Event, state State) error {
 	}
 	if e.Type() == event.TypePowerLevels {
 		return powerLevelsAllowed(e, create, levels, level)
+	}
+	if e.Type() == event.TypeRedaction && e.Rules().RedactionRule {
+		return redactionAllowed(e, levels, level)
+	}
+	return nil
+}
+
+// aliasesAllowed is the rule for m.room.aliases: each server has one, whatever the power of its users.
+func aliasesAllowed(e *event.Event) error {
+	if !e.IsState() || e.StateKeyValue() != string(e.Sender().Server()) {
+		return forbidden("The state key of m.room.aliases must be your own server.")
+	}
+	return nil
+}
+
+// redactionAllowed is the rule for m.room.redaction: whose power does not suffice may redact what their own server sent.
+func redactionAllowed(e *event.Event, levels *PowerLevels, level int64) error {
+	_, own, _ := strings.Cut(string(e.ID()), ":")
+	_, redacted, ok := strings.Cut(string(e.Redacts()), ":")
+	if level < levels.Redact && (!ok || own != redacted) {
+		return forbidden("You need power level %d to redact events of other servers, and have %d.", levels.Redact, level)
 	}
 	return nil
 }

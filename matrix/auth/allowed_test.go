@@ -21,7 +21,7 @@ func forVersions(t *testing.T, first event.RoomVersion, f func(t *testing.T, v e
 }
 
 func TestCreate(t *testing.T) {
-	forVersions(t, event.V6, func(t *testing.T, v event.RoomVersion) {
+	forVersions(t, event.V1, func(t *testing.T, v event.RoomVersion) {
 		rules := v.Rules()
 		r := newRoom(t, v, nil)
 		requireAllowed(t, r.allowed(r.create))
@@ -75,7 +75,7 @@ func TestFederate(t *testing.T) {
 }
 
 func TestFirstJoin(t *testing.T) {
-	forVersions(t, event.V6, func(t *testing.T, v event.RoomVersion) {
+	forVersions(t, event.V1, func(t *testing.T, v event.RoomVersion) {
 		r := newRoom(t, v, nil)
 		join := func(user matrix.UserID, prev ...matrix.EventID) error {
 			return r.allowed(r.build(user, event.TypeMember, key0(string(user)), object{"membership": "join"}, prev...))
@@ -122,7 +122,7 @@ func TestRestrictedJoin(t *testing.T) {
 		return r.allowed(r.build(carol, event.TypeMember, key0(string(carol)), content, nobody))
 	}
 	for _, rule := range []event.JoinRule{event.JoinRuleRestricted, event.JoinRuleKnockRestricted} {
-		forVersions(t, event.V6, func(t *testing.T, v event.RoomVersion) {
+		forVersions(t, event.V1, func(t *testing.T, v event.RoomVersion) {
 			r := newRoom(t, v, nil).member(alice, event.Join).member(bob, event.Join).member(dave, event.Join).rule(rule).
 				levels(object{"users": object{string(dave): 100, string(bob): 10}, "invite": 50})
 			known := rule == event.JoinRuleRestricted && v.Rules().Restricted || rule == event.JoinRuleKnockRestricted && v.Rules().KnockRestricted
@@ -149,7 +149,7 @@ func TestRestrictedJoin(t *testing.T) {
 }
 
 func TestKnock(t *testing.T) {
-	forVersions(t, event.V6, func(t *testing.T, v event.RoomVersion) {
+	forVersions(t, event.V1, func(t *testing.T, v event.RoomVersion) {
 		r := newRoom(t, v, nil).member(alice, event.Join).rule(event.JoinRuleKnock)
 		if !v.Rules().Knocking {
 			requireForbidden(t, r.allowed(r.change(bob, bob, event.Knock)), "unknown")
@@ -174,7 +174,7 @@ func TestKnock(t *testing.T) {
 }
 
 func TestModeration(t *testing.T) {
-	forVersions(t, event.V6, func(t *testing.T, v event.RoomVersion) {
+	forVersions(t, event.V1, func(t *testing.T, v event.RoomVersion) {
 		r := newRoom(t, v, nil).member(alice, event.Join).member(bob, event.Join).member(carol, event.Join).member(dave, event.Ban).
 			levels(object{"users": object{string(bob): 50, string(carol): 50, string(dave): 0}, "ban": 60, "kick": 40})
 		requireForbidden(t, r.allowed(r.change(bob, carol, event.Leave)), "not below yours")
@@ -235,7 +235,7 @@ func TestSelection(t *testing.T) {
 }
 
 func TestCheckSelection(t *testing.T) {
-	forVersions(t, event.V6, func(t *testing.T, v event.RoomVersion) {
+	forVersions(t, event.V1, func(t *testing.T, v event.RoomVersion) {
 		r := newRoom(t, v, nil).member(alice, event.Join).member(bob, event.Join).levels(object{})
 		create, member, other, levels := r.state[0], r.state[1], r.state[2], r.state[3]
 		message := r.build(alice, "m.room.message", nil, object{})
@@ -263,4 +263,40 @@ func BenchmarkAllowedMessage(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+func TestAliasesRule(t *testing.T) {
+	forVersions(t, event.V1, func(t *testing.T, v event.RoomVersion) {
+		r := newRoom(t, v, nil).member(alice, event.Join).member(bob, event.Join)
+		own := r.allowed(r.build(bob, event.TypeAliases, key0("example.org"), object{"aliases": []any{}}))
+		if !v.Rules().AliasesRule {
+			requireForbidden(t, own, "power level 50")
+			requireAllowed(t, r.allowed(r.build(alice, event.TypeAliases, key0("other.org"), object{})))
+			return
+		}
+		requireAllowed(t, own)
+		requireAllowed(t, r.allowed(r.build(dave, event.TypeAliases, key0("other.org"), object{})))
+		requireForbidden(t, r.allowed(r.build(alice, event.TypeAliases, key0("other.org"), object{})), "your own server")
+		requireForbidden(t, r.allowed(r.build(alice, event.TypeAliases, nil, object{})), "your own server")
+	})
+}
+
+func TestRedactionRule(t *testing.T) {
+	forVersions(t, event.V1, func(t *testing.T, v event.RoomVersion) {
+		r := newRoom(t, v, nil).member(alice, event.Join).member(bob, event.Join)
+		redact := func(user matrix.UserID, id matrix.EventID) error {
+			r.redacts = id
+			defer func() { r.redacts = "" }()
+			return r.allowed(r.build(user, event.TypeRedaction, nil, object{}))
+		}
+		requireAllowed(t, redact(alice, "$x:other.org"))
+		requireAllowed(t, redact(bob, "$x:example.org"))
+		for _, id := range []matrix.EventID{"$x:other.org", nobody} {
+			if v.Rules().RedactionRule {
+				requireForbidden(t, redact(bob, id), "power level 50 to redact")
+			} else {
+				requireAllowed(t, redact(bob, id))
+			}
+		}
+	})
 }

@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -31,6 +32,8 @@ type room struct {
 	create  *event.Event
 	signer  *event.Signer
 	state   []*event.Event
+	redacts matrix.EventID
+	made    int // events of versions whose event ids are not hashes
 }
 
 func newRoom(t require.TestingT, version event.RoomVersion, create object) *room {
@@ -59,10 +62,19 @@ func key0(s string) *string { return &s }
 func (r *room) build(sender matrix.UserID, eventType string, stateKey *string, content any, prev ...matrix.EventID) *event.Event {
 	raw, err := canonicaljson.Marshal(content)
 	require.NoError(r.t, err)
-	e, err := event.Build(event.Proto{
+	p := event.Proto{
 		RoomVersion: r.version, RoomID: r.id, Sender: sender, Type: eventType, StateKey: stateKey, Content: raw,
-		PrevEvents: prev, Depth: 5, OriginServerTS: 1700000000000,
-	}, r.signer)
+		Redacts: r.redacts, PrevEvents: prev, Depth: 5, OriginServerTS: 1700000000000,
+	}
+	if r.version.Rules().OwnEventIDs {
+		r.made++
+		p.EventID = matrix.EventID(fmt.Sprintf("$event%d:%s", r.made, sender.Server()))
+		p.ReferenceHashes = map[matrix.EventID]string{}
+		for _, id := range prev {
+			p.ReferenceHashes[id] = "Rqnc+F+dvnEYJTyHq/iKxU2bZ1CI92+kuZq3a5lr5Zg"
+		}
+	}
+	e, err := event.Build(p, r.signer)
 	require.NoError(r.t, err)
 	return e
 }

@@ -26,8 +26,10 @@ func powerLevelsAllowed(e *event.Event, create *Create, current *PowerLevels, le
 	if err := checkEntries("events", current.events, next.events, level); err != nil {
 		return err
 	}
-	if err := checkEntries("notifications", current.notifications, next.notifications, level); err != nil {
-		return err
+	if create.Rules.NotificationLevels {
+		if err := checkEntries("notifications", current.notifications, next.notifications, level); err != nil {
+			return err
+		}
 	}
 	return checkUsers(e.Sender(), current.users, next.users, level)
 }

@@ -44,7 +44,7 @@ func TestThirdPartyInvite(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			forVersions(t, event.V6, func(t *testing.T, v event.RoomVersion) {
+			forVersions(t, event.V1, func(t *testing.T, v event.RoomVersion) {
 				r := newRoom(t, v, nil).member(alice, event.Join).member(bob, event.Join)
 				if tt.invite != nil {
 					r.set(alice, event.TypeThirdPartyInvite, "tok", tt.invite)

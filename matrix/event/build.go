@@ -30,6 +30,10 @@ type Proto struct {
 	Redacts    matrix.EventID
 	PrevEvents []matrix.EventID
 	AuthEvents []matrix.EventID
+	// EventID and ReferenceHashes are for versions with OwnEventIDs: the event's id, and Event.ReferenceHash of all
+	// PrevEvents and AuthEvents.
+	EventID         matrix.EventID
+	ReferenceHashes map[matrix.EventID]string
 	// Depth is one more than the greatest depth among PrevEvents, at most canonicaljson.MaxInt.
 	Depth int64
 	// OriginServerTS is the present, in milliseconds since 1970.
@@ -74,8 +78,41 @@ func (p *Proto) check(rules *Rules) error {
 		return fmt.Errorf("build event %s: depth %d or timestamp %d is out of range", p.Type, p.Depth, p.OriginServerTS)
 	case (p.RoomID == "") != (rules.RoomIDFromCreate && p.Type == TypeCreate && p.StateKey != nil && *p.StateKey == ""):
 		return fmt.Errorf("build event %s: room id %q does not fit room version %s", p.Type, p.RoomID, rules.Version)
+	case (p.EventID != "") != rules.OwnEventIDs:
+		return fmt.Errorf("build event %s: event id %q does not fit room version %s", p.Type, p.EventID, rules.Version)
+	}
+	return p.checkReferences(rules)
+}
+
+func (p *Proto) checkReferences(rules *Rules) error {
+	if !rules.OwnEventIDs {
+		return nil
+	}
+	for _, list := range [...][]matrix.EventID{p.PrevEvents, p.AuthEvents} {
+		for _, id := range list {
+			if p.ReferenceHashes[id] == "" {
+				return fmt.Errorf("build event %s: the reference hash of %s is missing", p.Type, id)
+			}
+		}
 	}
 	return nil
+}
+
+// appendReferences appends a list of events as the version names them.
+func (p *Proto) appendReferences(dst []byte, rules *Rules, ids []matrix.EventID) []byte {
+	if !rules.OwnEventIDs {
+		return canonicaljson.AppendStrings(dst, ids)
+	}
+	dst = append(dst, '[')
+	for i, id := range ids {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = canonicaljson.AppendString(append(dst, '['), string(id))
+		dst = canonicaljson.AppendString(append(dst, `,{"sha256":`...), p.ReferenceHashes[id])
+		dst = append(dst, `}]`...)
+	}
+	return append(dst, ']')
 }
 
 func tooLarge(what string, limit int) error {
@@ -88,18 +125,21 @@ func tooLarge(what string, limit int) error {
 func assemble(rules *Rules, p *Proto, signer *Signer) (*Event, error) {
 	work := make([]byte, 0, 2*p.size())
 	work = append(work, `{"auth_events":`...)
-	work = canonicaljson.AppendStrings(work, p.AuthEvents)
+	work = p.appendReferences(work, rules, p.AuthEvents)
 	work = append(work, `,"content":`...)
 	content := len(work)
 	work = append(work, p.Content...)
 	depth := len(work)
 	work = append(work, `,"depth":`...)
 	work = canonicaljson.AppendInt(work, p.Depth)
+	if p.EventID != "" {
+		work = canonicaljson.AppendString(append(work, `,"event_id":`...), string(p.EventID))
+	}
 	middle := len(work)
 	work = append(work, `,"origin_server_ts":`...)
 	work = canonicaljson.AppendInt(work, p.OriginServerTS)
 	work = append(work, `,"prev_events":`...)
-	work = canonicaljson.AppendStrings(work, p.PrevEvents)
+	work = p.appendReferences(work, rules, p.PrevEvents)
 	redacts := len(work)
 	if p.Redacts != "" && !rules.RedactsInContent {
 		work = canonicaljson.AppendString(append(work, `,"redacts":`...), string(p.Redacts))
@@ -130,12 +170,20 @@ func assemble(rules *Rules, p *Proto, signer *Signer) (*Event, error) {
 	if len(json) > MaxSize {
 		return nil, tooLarge("event", MaxSize)
 	}
-	return p.event(rules, hashID(signed), json, content), nil
+	id := p.EventID
+	if id == "" {
+		id = hashID(rules, signed)
+	}
+	return p.event(rules, id, json, content), nil
 }
 
 // size is about how long the event becomes without hashes and signatures.
 func (p *Proto) size() int {
-	return 320 + len(p.Content) + 52*(len(p.PrevEvents)+len(p.AuthEvents)) + len(p.Type) + len(p.Sender) + len(p.RoomID)
+	reference := 52
+	if p.EventID != "" {
+		reference = 128
+	}
+	return 320 + len(p.Content) + reference*(len(p.PrevEvents)+len(p.AuthEvents)) + len(p.Type) + len(p.Sender) + len(p.RoomID)
 }
 
 func (p *Proto) appendTail(dst []byte) []byte {

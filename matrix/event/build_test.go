@@ -48,6 +48,10 @@ func proto(v event.RoomVersion) event.Proto {
 	if v.Rules().RoomIDFromCreate {
 		p.RoomID = roomV
 	}
+	if v.Rules().OwnEventIDs {
+		p.EventID = "$letter:example.org"
+		p.ReferenceHashes = map[matrix.EventID]string{hash1: "Rqnc+F+dvnEYJTyHq/iKxU2bZ1CI92+kuZq3a5lr5Zg", hash2: "Aqnc+F+dvnEYJTyHq/iKxU2bZ1CI92+kuZq3a5lr5Zg"}
+	}
 	return p
 }
 
@@ -56,6 +60,47 @@ func TestBuildGolden(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "$4tcBGNLFNg3XH7W-uAGOBUJ4fR8ltzjdfndaTNKykLk", string(e.ID()))
 	require.Equal(t, `{"auth_events":["$Rqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg","$Aqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg"],"content":{"body":"hello","msgtype":"m.text"},"depth":7,"hashes":{"sha256":"rwc8I5XYbE9LNL8zPQvAbu4PtBbE/Qk85ZbEQh5Rl2o"},"origin_server_ts":1700000000000,"prev_events":["$Rqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg"],"room_id":"!Rqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg","sender":"@alice:example.org","signatures":{"example.org":{"ed25519:a_test":"XL2uXAzAqhMZBPkf0zzD/lC9GdL/s2d4q7MSkk1OQkrW+RV6uN2nKWDCV3wzXtDDXHeGz+2sEhZBvtjl6eWgCQ"}},"type":"m.room.message"}`, string(e.JSON()))
+}
+
+// TestBuildNamesEventsAsTheVersionWants checks ids and references where they differ from the newest versions'.
+func TestBuildNamesEventsAsTheVersionWants(t *testing.T) {
+	e, err := event.Build(proto(event.V1), signer(t))
+	require.NoError(t, err)
+	require.Equal(t, "$letter:example.org", string(e.ID()))
+	require.Contains(t, string(e.JSON()), `,"depth":7,"event_id":"$letter:example.org","hashes":{`)
+	require.Contains(t, string(e.JSON()), `,"prev_events":[["$Rqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg",{"sha256":"Rqnc+F+dvnEYJTyHq/iKxU2bZ1CI92+kuZq3a5lr5Zg"}]],`)
+	require.Equal(t, []matrix.EventID{hash1, hash2}, e.AuthEvents())
+	hash, err := e.ReferenceHash()
+	require.NoError(t, err)
+	redacted, err := e.Redacted()
+	require.NoError(t, err)
+	again, err := redacted.ReferenceHash()
+	require.NoError(t, err)
+	require.Equal(t, hash, again, "a redaction changes no reference")
+
+	slashed, safe := "", ""
+	for depth := int64(1); slashed == ""; depth++ { // until an id has one of the letters that differ
+		for v, id := range map[event.RoomVersion]*string{event.V3: &slashed, event.V4: &safe} {
+			p := proto(v)
+			p.Depth = depth
+			e, err := event.Build(p, signer(t))
+			require.NoError(t, err)
+			*id = string(e.ID())
+		}
+		if !strings.ContainsAny(slashed, "/+") {
+			slashed = ""
+		}
+	}
+	require.Equal(t, strings.NewReplacer("/", "_", "+", "-").Replace(slashed), safe)
+
+	for _, broken := range []string{`{"content":{},"sender":"@a:x","type":"m.x"}`, `{"content":{},"event_id":7,"sender":"@a:x","type":"m.x"}`} {
+		_, err = event.Parse(event.V1, []byte(broken))
+		require.Error(t, err)
+	}
+	odd, err := event.Parse(event.V2, []byte(`{"auth_events":["$a",[],[7],["$b",{}]],"content":{},"event_id":"$c:x","prev_events":{},"sender":"@a:x","type":"m.x"}`))
+	require.NoError(t, err)
+	require.Equal(t, []matrix.EventID{"$b"}, odd.AuthEvents())
+	require.Empty(t, odd.PrevEvents())
 }
 
 // plainKeys need no escapes: gomatrixserverlib writes escaped keys back unescaped.
@@ -209,7 +254,13 @@ func TestBuildRefuses(t *testing.T) {
 		"no room id":       {func(p *event.Proto) { p.RoomID = "" }, matrix.CodeUnknown},
 		"no type":          {func(p *event.Proto) { p.Type = "" }, matrix.CodeUnknown},
 		"array":            {func(p *event.Proto) { p.Content = []byte(`[]`) }, matrix.CodeUnknown},
-		"depth":            {func(p *event.Proto) { p.Depth = canonicaljson.MaxInt + 1 }, matrix.CodeUnknown},
+		"event id":         {func(p *event.Proto) { p.EventID = "$a:x" }, matrix.CodeUnknown},
+		"no event id":      {func(p *event.Proto) { p.RoomVersion = event.V2 }, matrix.CodeUnknown},
+		"no reference hash": {func(p *event.Proto) {
+			*p = proto(event.V1)
+			delete(p.ReferenceHashes, hash2)
+		}, matrix.CodeUnknown},
+		"depth": {func(p *event.Proto) { p.Depth = canonicaljson.MaxInt + 1 }, matrix.CodeUnknown},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -160,10 +160,28 @@ func (e *Event) Depth() int64 { return e.depth }
 func (e *Event) OriginServerTS() int64 { return e.ts }
 
 // PrevEvents are the events that the event follows in the room's graph.
-func (e *Event) PrevEvents() []matrix.EventID { return rawjson.Strings[matrix.EventID](e.prevEvents) }
+func (e *Event) PrevEvents() []matrix.EventID { return e.references(e.prevEvents) }
 
 // AuthEvents are the events that authorise the event.
-func (e *Event) AuthEvents() []matrix.EventID { return rawjson.Strings[matrix.EventID](e.authEvents) }
+func (e *Event) AuthEvents() []matrix.EventID { return e.references(e.authEvents) }
+
+// references reads the ids in a list of events: strings, or pairs of an id and hashes.
+func (e *Event) references(list []byte) []matrix.EventID {
+	if !e.rules.OwnEventIDs {
+		return rawjson.Strings[matrix.EventID](list)
+	}
+	var ids []matrix.EventID
+	for it := rawjson.Array(list); it.Next(); {
+		pair := rawjson.Array(it.Value)
+		if !pair.Next() {
+			continue
+		}
+		if id, ok := rawjson.String(pair.Value); ok {
+			ids = append(ids, matrix.EventID(id))
+		}
+	}
+	return ids
+}
 
 // Redacts is the event that an m.room.redaction redacts, wherever its version keeps that; "" for others.
 func (e *Event) Redacts() matrix.EventID { return e.redacts }

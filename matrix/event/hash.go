@@ -19,22 +19,44 @@ func appendHashes(dst, hashed []byte) []byte {
 	return append(dst, `"}`...)
 }
 
-// hashID makes the event id from the redacted event without signatures (rooms/v4, "Event IDs").
-func hashID(signed []byte) matrix.EventID {
+// hashID makes the event id from the redacted event without signatures (rooms/v3 and rooms/v4, "Event IDs").
+func hashID(rules *Rules, signed []byte) matrix.EventID {
 	sum := sha256.Sum256(signed)
 	var id [1 + 43]byte
 	id[0] = '$'
-	base64.RawURLEncoding.Encode(id[1:], sum[:])
+	if rules.SlashedEventIDs {
+		base64.RawStdEncoding.Encode(id[1:], sum[:])
+	} else {
+		base64.RawURLEncoding.Encode(id[1:], sum[:])
+	}
 	return matrix.EventID(id[:])
 }
 
-// referenceID computes the id of a complete, canonical event.
+// ReferenceHash is by what events of versions with OwnEventIDs name this one beside its id. It stays the same when the event
+// is redacted.
+func (e *Event) ReferenceHash() (string, error) {
+	signed, err := appendRedacted(make([]byte, 0, len(e.json)), e.rules, e.json, false)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(signed)
+	return base64.RawStdEncoding.EncodeToString(sum[:]), nil
+}
+
+// referenceID computes the id of a complete, canonical event, or finds it there.
 func referenceID(rules *Rules, json []byte) (matrix.EventID, error) {
+	if rules.OwnEventIDs {
+		id := rawjson.Text(rawjson.Get(json, "event_id"))
+		if id == "" {
+			return "", fmt.Errorf("event_id is missing")
+		}
+		return matrix.EventID(id), nil
+	}
 	signed, err := appendRedacted(make([]byte, 0, len(json)), rules, json, false)
 	if err != nil {
 		return "", err
 	}
-	return hashID(signed), nil
+	return hashID(rules, signed), nil
 }
 
 // VerifyContentHash checks that the content hash covers the event as it is. It fails for an event

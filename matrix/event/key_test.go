@@ -68,12 +68,12 @@ func TestVerifyRefuses(t *testing.T) {
 }
 
 func TestVersions(t *testing.T) {
-	require.Equal(t, []event.RoomVersion{"6", "7", "8", "9", "10", "11", "12"}, event.Versions())
+	require.Equal(t, []event.RoomVersion{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"}, event.Versions())
 	require.True(t, event.DefaultVersion.Supported())
 	v, err := event.ParseVersion("10")
 	require.NoError(t, err)
 	require.Equal(t, event.V10, v)
-	for _, s := range []string{"", "5", "13", "org.example", strings.Repeat("9", 1000)} {
+	for _, s := range []string{"", "0", "13", "org.example", strings.Repeat("9", 1000)} {
 		_, err := event.ParseVersion(s)
 		require.Equal(t, matrix.CodeUnsupportedRoomVersion, matrix.AsError(err).Code)
 		require.Less(t, len(matrix.AsError(err).Message), 200)

@@ -72,7 +72,7 @@ func keepsTopLevel(rules *Rules, key string) bool {
 }
 
 func appendRedactedContent(dst []byte, rules *Rules, eventType string, content []byte) []byte {
-	if !keepsContent(eventType) {
+	if !keepsContent(rules, eventType) {
 		return append(dst, '{', '}')
 	}
 	if eventType == TypeCreate && rules.NewRedaction {
@@ -103,10 +103,12 @@ func appendRedactedInvite(dst, key, invite []byte) []byte {
 }
 
 // keepsContent tells whether anything in the content of this type may survive a redaction.
-func keepsContent(eventType string) bool {
+func keepsContent(rules *Rules, eventType string) bool {
 	switch eventType {
 	case TypeMember, TypeCreate, TypeJoinRules, TypePowerLevels, TypeHistoryVisibility, TypeRedaction:
 		return true
+	case TypeAliases:
+		return rules.AliasesRule
 	}
 	return false
 }
@@ -127,6 +129,8 @@ func keepsContentKey(rules *Rules, eventType, key string) bool {
 		return key == "invite" && rules.NewRedaction
 	case TypeHistoryVisibility:
 		return key == "history_visibility"
+	case TypeAliases:
+		return key == "aliases" && rules.AliasesRule
 	case TypeRedaction:
 		return key == "redacts" && rules.NewRedaction
 	}

@@ -11,15 +11,16 @@ import (
 // TestRedactContent checks what each version keeps of each type's content.
 func TestRedactContent(t *testing.T) {
 	all := event.Versions()
-	from := func(n int) []event.RoomVersion { return all[n-6:] }
-	before := func(n int) []event.RoomVersion { return all[:n-6] }
+	from := func(n int) []event.RoomVersion { return all[n-1:] }
+	before := func(n int) []event.RoomVersion { return all[:n-1] }
 	tests := []struct {
 		name, eventType, content, want string
 		versions                       []event.RoomVersion
 	}{
 		{"message", "m.room.message", `{"body":"x"}`, `{}`, all},
 		{"name", "m.room.name", `{"name":"x"}`, `{}`, all},
-		{"aliases", "m.room.aliases", `{"aliases":[]}`, `{}`, all},
+		{"aliases", "m.room.aliases", `{"aliases":[],"x":1}`, `{"aliases":[]}`, before(6)},
+		{"aliases", "m.room.aliases", `{"aliases":[],"x":1}`, `{}`, from(6)},
 		{"member", "m.room.member", `{"displayname":"A","membership":"join"}`, `{"membership":"join"}`, all},
 		{"authorised via", "m.room.member", `{"join_authorised_via_users_server":"@b:x","membership":"join"}`, `{"membership":"join"}`, before(9)},
 		{"authorised via", "m.room.member", `{"join_authorised_via_users_server":"@b:x","membership":"join"}`, `{"join_authorised_via_users_server":"@b:x","membership":"join"}`, from(9)},
@@ -57,7 +58,7 @@ func TestRedactTopLevel(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, `{"auth_events":[],"content":{},"depth":1,"event_id":"$a","hashes":{},"origin_server_ts":1,"prev_events":[],"room_id":"!a","sender":"@a:x","signatures":{},"state_key":"","type":"m.x"}`, string(got))
 
-	_, err = event.Redact("1", []byte(whole))
+	_, err = event.Redact("99", []byte(whole))
 	require.Error(t, err)
 	_, err = event.Redact(event.V11, []byte(`{}`))
 	require.Error(t, err)

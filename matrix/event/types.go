@@ -9,6 +9,7 @@ const (
 	TypeHistoryVisibility = "m.room.history_visibility"
 	TypeThirdPartyInvite  = "m.room.third_party_invite"
 	TypeRedaction         = "m.room.redaction"
+	TypeAliases           = "m.room.aliases" // historical, and particular in versions up to 5
 	TypeCanonicalAlias    = "m.room.canonical_alias"
 	TypeName              = "m.room.name"
 	TypeTopic             = "m.room.topic"

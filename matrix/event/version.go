@@ -7,6 +7,11 @@ type RoomVersion string
 
 // The room versions that can be used.
 const (
+	V1  RoomVersion = "1"
+	V2  RoomVersion = "2"
+	V3  RoomVersion = "3"
+	V4  RoomVersion = "4"
+	V5  RoomVersion = "5"
 	V6  RoomVersion = "6"
 	V7  RoomVersion = "7"
 	V8  RoomVersion = "8"
@@ -23,6 +28,17 @@ const (
 type Rules struct {
 	Version RoomVersion
 
+	// OwnEventIDs has the server choose event ids, which stand in the event. What it follows and what authorises it is
+	// then named by id and reference hash.
+	OwnEventIDs bool
+	// SlashedEventIDs makes event ids in the standard alphabet of base64, which has slashes.
+	SlashedEventIDs bool
+	// RedactionRule authorises redactions by the redact level, or by the servers of the two event ids.
+	RedactionRule bool
+	// AliasesRule authorises m.room.aliases by the server in the state key alone, and keeps "aliases" in redacted ones.
+	AliasesRule bool
+	// NotificationLevels guards changes of "notifications" in power levels.
+	NotificationLevels bool
 	// Knocking allows membership "knock" and join rule "knock".
 	Knocking bool
 	// Restricted allows join rule "restricted".
@@ -50,6 +66,7 @@ type Rules struct {
 
 // versions is the table of supported versions, oldest first. Each row says what is new.
 var versions = [...]Rules{
+	versionRules(V1, 1), versionRules(V2, 2), versionRules(V3, 3), versionRules(V4, 4), versionRules(V5, 5),
 	versionRules(V6, 6), versionRules(V7, 7), versionRules(V8, 8), versionRules(V9, 9),
 	versionRules(V10, 10), versionRules(V11, 11), versionRules(V12, 12),
 }
@@ -57,6 +74,11 @@ var versions = [...]Rules{
 func versionRules(v RoomVersion, n int) Rules {
 	return Rules{
 		Version:            v,
+		OwnEventIDs:        n < 3,
+		RedactionRule:      n < 3,
+		SlashedEventIDs:    n == 3,
+		AliasesRule:        n < 6,
+		NotificationLevels: n >= 6,
 		CreatorInContent:   n < 11,
 		Knocking:           n >= 7,
 		Restricted:         n >= 8,

@@ -37,7 +37,7 @@ func (b *batchRun) run(ctx context.Context) {
 		}
 		if snap == nil {
 			b.s.rooms.drop(b.r)
-			b.failAll(errUnknownRoom())
+			b.failAll(errUnknownRoom().WithCause(errNoRoom))
 			return
 		}
 		w := newWorking(b.s, snap)
@@ -278,7 +278,10 @@ func (b *batchRun) failAll(err error) {
 	}
 }
 
+// errNoRoom is the hidden cause where there is no such room, for the operations which may say so.
+var errNoRoom = errors.New("there is no such room")
+
 // errUnknownRoom answers an unknown room like one that the caller may not see.
-func errUnknownRoom() error {
+func errUnknownRoom() *matrix.Error {
 	return matrix.NewError(matrix.CodeForbidden, "You are not in this room, or it does not exist.")
 }

@@ -41,7 +41,7 @@ func (s *Service) createRoom(rw http.ResponseWriter, r *http.Request) error {
 	defer s.gate.leave()
 	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.CommitTimeout)
 	defer cancel()
-	response, err := s.writeRoom(ctx, q, plan)
+	response, err := s.writeRoom(ctx, q.once(), plan)
 	if err != nil {
 		return err
 	}
@@ -49,9 +49,8 @@ func (s *Service) createRoom(rw http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// writeRoom writes the room that a plan describes, once for the request's idempotency key.
-func (s *Service) writeRoom(ctx context.Context, q request, plan *roomPlan) ([]byte, error) {
-	txn := q.once()
+// writeRoom writes the room that a plan describes, once for the transaction id if there is one.
+func (s *Service) writeRoom(ctx context.Context, txn eventlog.Txn, plan *roomPlan) ([]byte, error) {
 	if txn.ID != "" { // asked first, so that a repetition leaves nothing behind
 		response, ok, err := s.log.Txn(ctx, txn.Scope, txn.ID)
 		if err != nil {
@@ -61,7 +60,7 @@ func (s *Service) writeRoom(ctx context.Context, q request, plan *roomPlan) ([]b
 			return response, nil
 		}
 	}
-	if err := plan.readProfiles(ctx, s); err != nil {
+	if err := plan.readPeople(ctx, s); err != nil {
 		return nil, err
 	}
 	for attempt := 0; ; attempt++ {
@@ -84,7 +83,7 @@ func (s *Service) writeRoom(ctx context.Context, q request, plan *roomPlan) ([]b
 // tryRoom writes the room. Its id is taken when the same user creates an equal room in the same millisecond: then it is
 // ErrConflict, and a later time gives another id.
 func (s *Service) tryRoom(ctx context.Context, plan *roomPlan, txn eventlog.Txn, later int64) ([]byte, error) {
-	w, err := s.newRoom(plan, later)
+	w, err := s.newRoom(ctx, plan, later)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +125,7 @@ func (s *Service) tryRoom(ctx context.Context, plan *roomPlan, txn eventlog.Txn,
 }
 
 // newRoom returns the working copy of a room that has its create event and nothing else.
-func (s *Service) newRoom(plan *roomPlan, later int64) (*working, error) {
+func (s *Service) newRoom(ctx context.Context, plan *roomPlan, later int64) (*working, error) {
 	w := newWorking(s, &snapshot{rules: plan.rules})
 	w.now += later
 	if !plan.rules.RoomIDFromCreate {
@@ -136,7 +135,7 @@ func (s *Service) newRoom(plan *roomPlan, later int64) (*working, error) {
 		}
 		w.roomID = id
 	}
-	ev, err := w.build(draft{
+	ev, err := w.build(ctx, draft{
 		sender: plan.creator, typ: event.TypeCreate, key: new(string), content: plan.creation, device: plan.device,
 	})
 	if err != nil {
@@ -161,18 +160,23 @@ func (s *Service) newRoom(plan *roomPlan, later int64) (*working, error) {
 	return w, nil
 }
 
-const roomIDLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+const idLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 // randomRoomID makes an id for a room whose version does not make it from the create event.
 func randomRoomID(random io.Reader, server matrix.ServerName) (matrix.RoomID, error) {
+	id, err := randomID(random, '!', server)
+	return matrix.RoomID(id), err
+}
+
+func randomID(random io.Reader, sigil byte, server matrix.ServerName) (string, error) {
 	var b [18]byte
 	if _, err := io.ReadFull(random, b[:]); err != nil {
-		return "", fmt.Errorf("make room id: %w", err)
+		return "", fmt.Errorf("make an id: %w", err)
 	}
 	for i := range b {
-		b[i] = roomIDLetters[int(b[i])%len(roomIDLetters)]
+		b[i] = idLetters[int(b[i])%len(idLetters)]
 	}
-	return matrix.RoomID("!" + string(b[:]) + ":" + string(server)), nil
+	return string(sigil) + string(b[:]) + ":" + string(server), nil
 }
 
 func errRoomInUse(alias string) *matrix.Error {

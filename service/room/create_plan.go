@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"slices"
 
 	"hongyan/api/identity"
 	"hongyan/matrix"
@@ -26,6 +27,10 @@ type roomPlan struct {
 	invites               []matrix.UserID
 	direct                bool
 	profiles              map[matrix.UserID]*identitypb.Profile
+	// blocked are those who take no invites.
+	blocked map[matrix.UserID]bool
+	// carried is what the room takes over from the one that it replaces, in place of all that; nil for other rooms.
+	carried *carried
 }
 
 // eventLevels are the levels of state events that need another one than stateDefault, the room's state_default.
@@ -81,10 +86,18 @@ func (p *roomPlan) powerLevelContent(override json.RawMessage) ([]byte, error) {
 	return o.canonical()
 }
 
-// readProfiles reads what the member events say of the creator and the invited.
-func (p *roomPlan) readProfiles(ctx context.Context, s *Service) error {
-	found, err := s.profiles(ctx, append([]matrix.UserID{p.creator}, p.invites...)...)
-	p.profiles = found
+// readPeople reads what the member events say of the creator and the invited, and who takes no invites.
+func (p *roomPlan) readPeople(ctx context.Context, s *Service) (err error) {
+	if p.profiles, err = s.profiles(ctx, append([]matrix.UserID{p.creator}, p.invites...)...); err != nil {
+		return err
+	}
+	invited := slices.Clone(p.invites)
+	for _, d := range p.initial {
+		if d.typ == event.TypeMember {
+			invited = append(invited, matrix.UserID(*d.key))
+		}
+	}
+	p.blocked, err = s.inviteBlocks(ctx, invited...)
 	return err
 }
 
@@ -95,6 +108,9 @@ func (p *roomPlan) apply(ctx context.Context, w *working) error {
 	}
 	if _, err := w.setMember(ctx, p.membership(p.creator, event.Join)); err != nil {
 		return err
+	}
+	if p.carried != nil {
+		return p.carried.apply(ctx, p, w)
 	}
 	for _, d := range p.drafts() {
 		if err := p.addState(ctx, w, d); err != nil {
@@ -131,6 +147,7 @@ func (p *roomPlan) checkAlias(ctx context.Context, w *working) error {
 func (p *roomPlan) membership(target matrix.UserID, to event.Membership) memberChange {
 	return memberChange{
 		sender: p.creator, target: target, to: to, content: object{}, profile: p.profiles[target], device: p.device,
+		blocked: p.blocked[target],
 	}
 }
 
@@ -143,7 +160,7 @@ func (p *roomPlan) addState(ctx context.Context, w *working, d draft) error {
 	if err != nil {
 		return err
 	}
-	_, err = w.setMember(ctx, memberChange{sender: p.creator, target: target, to: to, content: content, device: p.device})
+	_, err = w.setMember(ctx, memberChange{sender: p.creator, target: target, to: to, content: content, device: p.device, blocked: p.blocked[target]})
 	return err
 }
 

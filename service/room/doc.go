@@ -1,5 +1,6 @@
 // Package room is the service that owns the room logs: events, state, memberships, aliases, the directory flag and
-// public receipts. It calls identity (profiles for member events) and follows identity's log.
+// public receipts. It calls identity (profiles for member events) and, for invites,
+// sync (who takes none), and follows identity's log.
 //
 // # How a room is written
 //

@@ -25,21 +25,23 @@ func (s *Service) joinByAlias(rw http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	name := r.PathValue("roomIdOrAlias")
-	switch {
-	case strings.HasPrefix(name, "#"):
-		alias, err := s.resolve(r.Context(), name)
-		if err != nil {
-			return s.answerAgain(rw, q, err)
-		}
-		q.room = alias.RoomID
-	default:
-		if _, err := matrix.ParseRoomID(name); err != nil {
-			return matrix.NewError(matrix.CodeInvalidParam, "The path must name a room id or a room alias.").WithCause(err)
-		}
-		q.room = name
+	if q.room, err = s.named(r); err != nil {
+		return s.answerAgain(rw, q, err)
 	}
 	return s.joinRoom(rw, q)
+}
+
+// named returns the room that a path names by its id or by an alias.
+func (s *Service) named(r *http.Request) (string, error) {
+	name := r.PathValue("roomIdOrAlias")
+	if strings.HasPrefix(name, "#") {
+		alias, err := s.resolve(r.Context(), name)
+		return alias.RoomID, err
+	}
+	if _, err := matrix.ParseRoomID(name); err != nil {
+		return "", matrix.NewError(matrix.CodeInvalidParam, "The path must name a room id or a room alias.").WithCause(err)
+	}
+	return name, nil
 }
 
 // joinRoom makes the caller a member. What else the body says enters the member event.
@@ -56,7 +58,8 @@ func (s *Service) joinRoom(rw http.ResponseWriter, q request) error {
 	}
 	c.profile = found[q.user]
 	response, err := s.operate(q.http.Context(), q.room, q.once(), func(ctx context.Context, w *working) ([]byte, error) {
-		if err := w.checkChange(c, w.state.Membership(q.UserID)); err != nil {
+		c := c // what the check finds is this run's
+		if err := w.checkChange(ctx, &c, w.state.Membership(q.UserID)); err != nil {
 			return nil, err
 		}
 		if bodyErr != nil {

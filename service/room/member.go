@@ -22,6 +22,10 @@ type memberChange struct {
 	profile *identitypb.Profile
 	device  string
 	guest   bool
+	// blocked tells that the target takes no invites.
+	blocked bool
+	// via is the member who lets somebody into a restricted room; checkChange finds them.
+	via matrix.UserID
 }
 
 // keysOfServer are keys of member events that only the server writes.
@@ -37,7 +41,7 @@ func (w *working) setMember(ctx context.Context, c memberChange) (*event.Event, 
 	if c.to == event.Leave && now == state.Leave && c.sender == c.target {
 		return w.current(ctx, event.TypeMember, key)
 	}
-	if err := w.checkChange(c, now); err != nil {
+	if err := w.checkChange(ctx, &c, now); err != nil {
 		return nil, err
 	}
 	o := object{}
@@ -48,6 +52,9 @@ func (w *working) setMember(ctx context.Context, c memberChange) (*event.Event, 
 		delete(o, k)
 	}
 	o.set("membership", string(c.to))
+	if c.via != "" {
+		o.set("join_authorised_via_users_server", c.via)
+	}
 	if c.to == event.Join || c.to == event.Invite || c.to == event.Knock {
 		o.setProfile(c.profile)
 	}
@@ -55,14 +62,18 @@ func (w *working) setMember(ctx context.Context, c memberChange) (*event.Event, 
 	if err != nil {
 		return nil, err
 	}
-	return w.add(ctx, draft{
+	ev, err := w.add(ctx, draft{
 		sender: c.sender, typ: event.TypeMember, key: &key, content: content, device: c.device,
 	})
+	if err == nil && c.blocked && c.to == event.Invite { // after what is forbidden
+		return nil, errInviteBlocked(c.target)
+	}
+	return ev, err
 }
 
 // checkChange refuses, with a message that says why, what the rules of the room's version allow too much or refuse
 // without saying why. The rules themselves follow when the event is authorised.
-func (w *working) checkChange(c memberChange, now string) error {
+func (w *working) checkChange(ctx context.Context, c *memberChange, now string) error {
 	self := c.sender == c.target
 	forbid := func(message string) error { return matrix.NewError(matrix.CodeForbidden, message) }
 	switch c.to {
@@ -70,7 +81,7 @@ func (w *working) checkChange(c memberChange, now string) error {
 		if !self {
 			return forbid("Nobody can join a room for somebody else.")
 		}
-		return w.checkJoin(c, now)
+		return w.checkJoin(ctx, c, now)
 	case event.Invite:
 		if self {
 			return forbid("You cannot invite yourself.")
@@ -99,13 +110,17 @@ func (w *working) checkChange(c memberChange, now string) error {
 		}
 	case event.Ban:
 		return w.mustBeJoined(c.sender)
+	case event.Knock:
+		if !w.rules.Knocking {
+			return forbid(fmt.Sprintf("Rooms of version %s do not accept knocking.", w.rules.Version))
+		}
 	}
 	return nil
 }
 
 // checkRemoval says why somebody may not be made to leave. The rules would let a moderator write that of anybody, and
 // whoever never was in the room would find it among those that they left.
-func (w *working) checkRemoval(c memberChange, now string) error {
+func (w *working) checkRemoval(c *memberChange, now string) error {
 	if err := w.mustBeJoined(c.sender); err != nil {
 		return err
 	}
@@ -115,8 +130,8 @@ func (w *working) checkRemoval(c memberChange, now string) error {
 	return nil
 }
 
-// checkJoin says why somebody may not join.
-func (w *working) checkJoin(c memberChange, now string) error {
+// checkJoin says why somebody may not join. To a restricted room it finds who lets them in.
+func (w *working) checkJoin(ctx context.Context, c *memberChange, now string) error {
 	if now == state.Ban {
 		return matrix.NewError(matrix.CodeForbidden, "You are banned from this room.")
 	}
@@ -126,10 +141,18 @@ func (w *working) checkJoin(c memberChange, now string) error {
 	if c.guest && w.contentString(event.TypeGuestAccess, "guest_access") != canJoin {
 		return matrix.NewError(matrix.CodeGuestAccessForbidden, "Guests cannot join this room.")
 	}
-	if now != state.Invite && w.auth.joinRule != event.JoinRulePublic {
+	if now == state.Invite || w.auth.joinRule == event.JoinRulePublic {
+		return nil
+	}
+	if !w.restricted() {
 		return matrix.NewError(matrix.CodeForbidden, "You are not invited to this room.")
 	}
-	return nil
+	if c.via != "" { // found by this very operation
+		return nil
+	}
+	var err error
+	c.via, err = w.authorise(ctx, c.target)
+	return err
 }
 
 // contentString reads a string of a kept state event with an empty key, "" if there is none.
@@ -183,16 +206,23 @@ func (s *Service) putMember(rw http.ResponseWriter, q request, key string, conte
 			return err
 		}
 	}
-	if bodyErr == nil && (c.to == event.Join || c.to == event.Invite) {
+	if bodyErr == nil && (c.to == event.Join || c.to == event.Invite || c.to == event.Knock) {
 		found, err := s.profiles(q.http.Context(), c.target)
 		if err != nil {
 			return err
 		}
 		c.profile = found[c.target]
 	}
+	if bodyErr == nil && c.to == event.Invite {
+		blocked, err := s.inviteBlocks(q.http.Context(), c.target)
+		if err != nil {
+			return err
+		}
+		c.blocked = blocked[c.target]
+	}
 	response, err := s.operate(q.http.Context(), q.room, q.once(), func(ctx context.Context, w *working) ([]byte, error) {
 		now := w.state.Membership(q.UserID)
-		if now == "" && (bodyErr != nil || c.to != event.Join) {
+		if now == "" && (bodyErr != nil || c.to != event.Join && c.to != event.Knock) {
 			return nil, errUnknownRoom()
 		}
 		if bodyErr != nil {
@@ -207,7 +237,7 @@ func (s *Service) putMember(rw http.ResponseWriter, q request, key string, conte
 	if err != nil {
 		return err
 	}
-	if c.to == event.Join {
+	if c.to == event.Join || c.to == event.Knock {
 		s.settleProfile(q.http.Context(), q.room, q.user, c.profile)
 	}
 	httpx.WriteRawJSON(rw, http.StatusOK, response)

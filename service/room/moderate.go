@@ -64,6 +64,11 @@ func (s *Service) moderate(rw http.ResponseWriter, r *http.Request, m moderation
 			return err
 		}
 		c.profile = found[c.target]
+		blocked, err := s.inviteBlocks(r.Context(), c.target)
+		if err != nil {
+			return err
+		}
+		c.blocked = blocked[c.target]
 	}
 	return s.answer(rw, q, q.once(), asOp(func(ctx context.Context, w *working) error {
 		if err := w.mustBeJoined(q.user); err != nil {

@@ -16,6 +16,7 @@ import (
 	"hongyan/api/identity"
 	"hongyan/api/log"
 	"hongyan/api/room"
+	"hongyan/api/sync"
 	"hongyan/matrix"
 	"hongyan/matrix/event"
 	"hongyan/platform/bus"
@@ -24,6 +25,7 @@ import (
 	"hongyan/platform/httpx"
 	"hongyan/platform/lease"
 	"hongyan/platform/sqldb"
+	"hongyan/service/room/internal/lru"
 	"hongyan/service/room/internal/store"
 )
 
@@ -35,6 +37,8 @@ type Deps struct {
 	// Identity gives profiles; IdentityLog is its log.
 	Identity    identitypb.IdentityClient
 	IdentityLog logpb.LogClient
+	// Sync tells who takes no invites; nil is nobody.
+	Sync syncpb.SyncClient
 	// Server is the one whose users may use the service, and for which it signs events.
 	Server matrix.ServerName
 	// ImportKey, where set, is what the server has signed with so far. A database that has a key keeps its own.
@@ -62,6 +66,8 @@ type Service struct {
 	leases *lease.Leases
 	rooms  *rooms
 	reads  *reads
+	// references are the reference hashes of events, for rooms of versions that need them.
+	references *lru.Cache[matrix.EventID, string]
 
 	// gate counts the operations under way, so that Run waits for them.
 	gate gate
@@ -85,7 +91,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}
 	s := &Service{
 		cfg: cfg, deps: deps, server: deps.Server,
-		store: store.New(deps.DB), rooms: newRooms(cfg.CacheBytes),
+		store: store.New(deps.DB), rooms: newRooms(cfg.CacheBytes), references: newReferences(),
 	}
 	s.metrics = newMetrics(deps.Metrics, s.rooms)
 	return s, nil

@@ -23,6 +23,7 @@ func (s *Service) writeBindings() []httpx.Binding {
 	bindings := []httpx.Binding{
 		on(post, "/createRoom", httpx.KeyUser, rooms, s.createRoom),
 		on(post, "/join/{roomIdOrAlias}", "roomIdOrAlias", rooms, s.joinByAlias),
+		on(post, "/knock/{roomIdOrAlias}", "roomIdOrAlias", rooms, s.knock),
 		on(post, "/rooms/{roomId}/join", roomKey, rooms, s.join),
 		on(post, "/rooms/{roomId}/leave", roomKey, normal, s.leave),
 		on(post, "/rooms/{roomId}/forget", roomKey, normal, s.forget),
@@ -30,6 +31,7 @@ func (s *Service) writeBindings() []httpx.Binding {
 		on(post, "/rooms/{roomId}/kick", roomKey, normal, s.kick),
 		on(post, "/rooms/{roomId}/ban", roomKey, normal, s.ban),
 		on(post, "/rooms/{roomId}/unban", roomKey, normal, s.unban),
+		on(post, "/rooms/{roomId}/upgrade", roomKey, rooms, s.upgrade),
 		on(put, "/rooms/{roomId}/send/{eventType}/{txnId}", roomKey, message, s.send),
 		on(put, "/rooms/{roomId}/redact/{eventId}/{txnId}", roomKey, message, s.redactEvent),
 		on(put, "/rooms/{roomId}/state/{eventType}", roomKey, message, s.putState),

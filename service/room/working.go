@@ -86,7 +86,7 @@ func (w *working) add(ctx context.Context, d draft) (*event.Event, error) {
 			return nil, matrix.Errorf(matrix.CodeResourceLimitExceeded, "A room may have %d state events.", most)
 		}
 	}
-	ev, err := w.build(d)
+	ev, err := w.build(ctx, d)
 	if err != nil {
 		return nil, err
 	}
@@ -107,18 +107,26 @@ func (w *working) meta(d draft) *roompb.EventMeta {
 }
 
 // build makes the event that follows what the working copy has.
-func (w *working) build(d draft) (*event.Event, error) {
+func (w *working) build(ctx context.Context, d draft) (*event.Event, error) {
 	p := event.Proto{
 		RoomVersion: w.rules.Version, RoomID: w.roomID, Sender: d.sender, Type: d.typ, StateKey: d.key,
 		Content: d.content, Redacts: d.redacts, PrevEvents: w.prev,
 		Depth: min(w.depth+1, canonicaljson.MaxInt), OriginServerTS: w.now,
 	}
 	p.AuthEvents = w.authEvents(&p)
+	if w.rules.OwnEventIDs {
+		if err := w.reference(ctx, &p); err != nil {
+			return nil, err
+		}
+	}
 	ev, err := event.Build(p, w.s.signer)
 	if err != nil {
 		return nil, fmt.Errorf("build %s: %w", d.typ, err)
 	}
-	return ev, nil
+	if w.rules.OwnEventIDs { // the next event names it
+		_, err = w.remember(ev)
+	}
+	return ev, err
 }
 
 // apply makes an authorised event the newest of the room, and completes its note.

@@ -2,6 +2,7 @@ package room
 
 import (
 	"context"
+	"net/http"
 
 	"hongyan/matrix"
 	"hongyan/platform/eventlog"
@@ -34,4 +35,19 @@ func (s *Service) Waiting(roomID string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.queue)
+}
+
+// ReplaceRoom does the first half of an upgrade, as an instance does that ends then.
+func (s *Service) ReplaceRoom(r *http.Request, roomID, version string) (string, error) {
+	r.SetPathValue("roomId", roomID)
+	q, err := readRequest(r)
+	if err != nil {
+		return "", err
+	}
+	old, err := s.inspect(r.Context(), roomID, func(*working) error { return nil })
+	if err != nil {
+		return "", err
+	}
+	id, err := s.replace(r.Context(), q, old, upgradeBody{NewVersion: &version})
+	return string(id), err
 }

@@ -37,6 +37,11 @@ func repeatables() []repeatable {
 		{"POST /createRoom", "alice", func(*world, string) string { return "/createRoom" }, nothing},
 		{"POST /join/{roomIdOrAlias}", "carol", func(_ *world, id string) string { return "/join/" + id }, nothing},
 		{"POST /rooms/{roomId}/join", "carol", in("join"), nothing},
+		{"POST /knock/{roomIdOrAlias}", "carol", func(g *world, id string) string {
+			g.setState("alice", id, "m.room.join_rules", "", map[string]string{"join_rule": "knock"})
+			return "/knock/" + id
+		}, nothing},
+		{"POST /rooms/{roomId}/upgrade", "alice", in("upgrade"), func(string) any { return map[string]string{"new_version": "11"} }},
 		{"POST /rooms/{roomId}/leave", "bob", in("leave"), nothing},
 		{"POST /rooms/{roomId}/forget", "bob", func(g *world, id string) string {
 			g.act("bob", id, "leave")

@@ -162,6 +162,7 @@ func (p *people) Read(ctx context.Context, req *logpb.ReadRequest, _ ...grpc.Cal
 type world struct {
 	*rig
 	people *people
+	closed *closedDoors
 	wakes  bus.Bus
 	log    logpb.LogClient
 	// stop ends Run and waits for it.
@@ -190,14 +191,15 @@ func newWorldOf(t testing.TB, databaseURL string, first *world, cfg room.Config,
 	require.NoError(t, err)
 	g := &world{rig: &rig{t: t, db: db}}
 	if first != nil {
-		g.wakes, g.people = first.wakes, first.people
+		g.wakes, g.people, g.closed = first.wakes, first.people, first.closed
 	} else {
 		wakes := memory.New(64)
 		t.Cleanup(func() { require.NoError(t, wakes.Close()) })
 		g.wakes, g.people = wakes, newPeople(t, wakes)
+		g.closed = &closedDoors{}
 	}
 	g.service, err = room.New(cfg, room.Deps{
-		DB: db, Bus: g.wakes, Identity: g.people, IdentityLog: g.people, Server: "hs", Clock: clock,
+		DB: db, Bus: g.wakes, Identity: g.people, IdentityLog: g.people, Sync: g.closed, Server: "hs", Clock: clock,
 	})
 	require.NoError(t, err)
 	require.NoError(t, g.service.Prepare(ctx))

@@ -5,6 +5,7 @@ import (
 
 	syncpb "hongyan/api/sync"
 	"hongyan/platform/eventlog"
+	"hongyan/service/sync/internal/live"
 )
 
 // offeredLog is the user log as other services follow it: who asks for its heads shares the reading that the polls wait for.
@@ -32,6 +33,21 @@ func (d dataServer) AccountData(ctx context.Context, req *syncpb.AccountDataRequ
 		}
 		if content != nil {
 			resp.Data = append(resp.Data, &syncpb.AccountData{RoomId: req.RoomId, Type: eventType, Content: content})
+		}
+	}
+	return resp, nil
+}
+
+// InviteBlocks tells which users take no invites.
+func (d dataServer) InviteBlocks(ctx context.Context, req *syncpb.InviteBlocksRequest) (*syncpb.InviteBlocksResponse, error) {
+	resp := &syncpb.InviteBlocksResponse{}
+	for _, user := range req.UserIds {
+		content, err := d.s.users.Data(ctx, user, "", live.TypeInvitePermission)
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		if blocksInvites(content) {
+			resp.UserIds = append(resp.UserIds, user)
 		}
 	}
 	return resp, nil

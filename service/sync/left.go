@@ -34,6 +34,8 @@ func (a *answer) left(ctx context.Context, c *live.Change) ([]byte, error) {
 		if err := a.addLeftState(ctx, p, c, t); err != nil {
 			return nil, err
 		}
+	} else if a.r.wantsStateAfter() {
+		a.addOwnEnd(p)
 	}
 	entries, err := a.all.of(ctx, a, c.RoomID)
 	if err != nil {
@@ -41,6 +43,17 @@ func (a *answer) left(ctx context.Context, c *live.Change) ([]byte, error) {
 	}
 	a.addData(p, dataOf(entries))
 	return a.appendLeftPart(nil, p), nil
+}
+
+// addOwnEnd adds the user's own member event, where the client takes no state from the timeline: it would go on believing
+// that they are invited, or that they knock.
+func (a *answer) addOwnEnd(p *part) {
+	for i := len(p.timeline) - 1; i >= 0; i-- {
+		if e := p.timeline[i]; e.IsMember() && e.StateKey == a.r.user {
+			p.state = append(p.state, e)
+			return
+		}
+	}
 }
 
 // addLeftState adds what changed of the state since the token if the client had the room then, or else all of it.

@@ -52,10 +52,15 @@ func preferencesOf(u *live.User) *preferences {
 	}).(*preferences)
 }
 
+// blocksInvites reads m.invite_permission_config ("Invite permission").
+func blocksInvites(content []byte) bool {
+	return gjson.GetBytes(content, "default_action").Str == "block"
+}
+
 func parseIgnored(set map[string][]byte) *ignored {
 	i := ignored{
 		users:      map[string]struct{}{},
-		allInvites: gjson.GetBytes(set[live.TypeInvitePermission], "default_action").Str == "block",
+		allInvites: blocksInvites(set[live.TypeInvitePermission]),
 	}
 	gjson.GetBytes(set[live.TypeIgnoredUsers], "ignored_users").ForEach(func(user, _ gjson.Result) bool {
 		i.users[user.Str] = struct{}{}

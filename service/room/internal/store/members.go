@@ -40,3 +40,19 @@ func (s *Store) Forget(ctx context.Context, userID string, room int64) error {
 	}
 	return nil
 }
+
+// JoinedToAny tells whether the user is joined to one of the rooms, by their ids. Rooms that do not exist do not count.
+func (s *Store) JoinedToAny(ctx context.Context, userID string, roomIDs []string) (bool, error) {
+	var joined bool
+	err := s.db.QueryRow(ctx, `
+		SELECT EXISTS (
+			SELECT 1 FROM room r JOIN membership m ON m.room = r.room AND m.user_id = $1
+			WHERE m.membership = 'join'
+				AND r.room_id = ANY($2)                            -- postgres
+				AND r.room_id IN (SELECT value FROM json_each($2)) -- sqlite
+		)`, userID, roomIDs).Scan(&joined)
+	if err != nil {
+		return false, fmt.Errorf("look whether %s is in one of %d rooms: %w", userID, len(roomIDs), err)
+	}
+	return joined, nil
+}
