@@ -48,7 +48,7 @@ deps: ## Install what tests need (PostgreSQL, ZooKeeper, NATS, HAProxy, the npm 
 # never repeated.
 .PHONY: test-go
 test-go: build ## Run the Go tests, with the race detector and in random order
-	TEST_HONGYAN_BIN=$(CURDIR)/bin/hongyan $(GOTESTSUM) --format pkgname --format-hide-empty-pkg \
+	TEST_HONGYAN_BIN=$(CURDIR)/bin/hongyan $(GOTESTSUM) --format pkgname-and-test-fails --format-hide-empty-pkg \
 		--rerun-fails=1 --rerun-fails-max-failures=3 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race \
 		--packages '$(TEST_PACKAGES)' -- -tags $(TEST_TAGS) -race -shuffle=on -p $(TEST_PARALLEL) -timeout $(TEST_TIMEOUT)
 
