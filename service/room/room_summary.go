@@ -1,0 +1,89 @@
+package room
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"hongyan/matrix"
+	"hongyan/matrix/event"
+	"hongyan/platform/httpx"
+)
+
+// roomSummary is a RoomSummary of the specification.
+type roomSummary struct {
+	publicRoom
+	AllowedRoomIDs []string `json:"allowed_room_ids,omitempty"`
+	Encryption     string   `json:"encryption,omitempty"`
+	Version        string   `json:"room_version"`
+}
+
+func (p *preview) summary() roomSummary {
+	return roomSummary{
+		publicRoom:     newPublicRoom(p.RoomID, p.Joined, p.profile),
+		AllowedRoomIDs: p.AllowedRoomIDs, Encryption: p.Encryption, Version: p.Version,
+	}
+}
+
+// getRoomSummary is GET /room_summary/{roomIdOrAlias}.
+func (s *Service) getRoomSummary(w http.ResponseWriter, r *http.Request) error {
+	caller := httpx.CallerOf(r)
+	if err := s.mayAsk(caller); err != nil {
+		return err
+	}
+	ctx := r.Context()
+	roomID, err := s.roomOrAlias(ctx, r.PathValue("roomIdOrAlias"))
+	if err != nil {
+		return err
+	}
+	found, err := s.reads.previews(ctx, []string{roomID}, caller.UserID)
+	if err != nil {
+		return err
+	}
+	p := found[roomID]
+	if p == nil {
+		return errNoRoom()
+	}
+	known, err := s.mayReadSummary(ctx, p, caller.UserID)
+	if err != nil {
+		return err
+	}
+	if !known {
+		return errNoRoom()
+	}
+	httpx.WriteJSON(w, http.StatusOK, struct {
+		roomSummary
+		Membership string `json:"membership,omitempty"`
+	}{p.summary(), p.Membership})
+	return nil
+}
+
+// mayReadSummary is mayKnow for one room: who knocks on it has been told of it, and nothing is kept from users that people
+// without an account may read.
+func (s *Service) mayReadSummary(ctx context.Context, p *preview, userID string) (bool, error) {
+	if event.Membership(p.Membership) == event.Knock {
+		return true, nil
+	}
+	known, err := (&visitor{reads: s.reads, userID: userID}).mayKnow(ctx, p)
+	if err != nil || known || !s.cfg.OpenDirectory {
+		return known, err
+	}
+	stranger := *p
+	stranger.Membership = ""
+	return (&visitor{reads: s.reads}).mayKnow(ctx, &stranger)
+}
+
+// roomOrAlias returns the id of a room that is named by its id or an alias.
+func (s *Service) roomOrAlias(ctx context.Context, name string) (string, error) {
+	if strings.HasPrefix(name, "#") {
+		found, err := s.resolve(ctx, name)
+		return found.RoomID, err
+	}
+	_, err := matrix.ParseRoomID(name)
+	return name, err
+}
+
+// errNoRoom is the answer of a room that the caller may not know of, be it there or not.
+func errNoRoom() error {
+	return matrix.NewError(matrix.CodeNotFound, "There is no such room, or you may not know of it.")
+}
