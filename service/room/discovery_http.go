@@ -27,5 +27,8 @@ func (s *Service) discoveryBindings() []httpx.Binding {
 		open(bind(get, unstable+"/summary/{roomIdOrAlias}", roomOrAlias, s.getRoomSummary)),
 		open(bind(get, unstable+"/rooms/{roomIdOrAlias}/summary", roomOrAlias, s.getRoomSummary)),
 		bind(get, "v1/rooms/{roomId}/hierarchy", roomKey, s.getHierarchy),
+		bind(get, "v1/rooms/{roomId}/timestamp_to_event", roomKey, s.getEventByTimestamp),
+		bind(get, "v3/rooms/{roomId}/initialSync", roomKey, s.getInitialSync),
+		bind(get, "v1/mutual_rooms", httpx.KeyUser, s.getMutualRooms),
 	}
 }
