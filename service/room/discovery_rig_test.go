@@ -2,7 +2,9 @@ package room_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -79,3 +81,8 @@ func state(eventType, key string, content any) map[string]any {
 }
 
 func escaped(id string) string { return url.PathEscape(id) }
+
+// opaquePlace is a token of the directory that stands behind a room.
+func opaquePlace(joined int, roomID string) string {
+	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"n":%d,"r":%q}`, joined, roomID))
+}

@@ -112,11 +112,7 @@ const maxSearched = 4096
 
 // search is what the directory is searched in: one line each for name, alias and topic.
 func (p profile) search() string {
-	topic := p.Topic
-	if len(topic) > maxSearched {
-		topic = strings.ToValidUTF8(topic[:maxSearched], "")
-	}
-	return fold(p.Name) + "\n" + fold(p.Alias) + "\n" + fold(topic)
+	return fold(p.Name) + "\n" + fold(p.Alias) + "\n" + fold(shortened(p.Topic, maxSearched))
 }
 
 // fold makes texts equal that differ only in case, in all scripts, or in white space. What it returns is one line.
@@ -135,8 +131,21 @@ func fold(text string) string {
 	return strings.Join(strings.Fields(folded), " ")
 }
 
-// storable makes a text one that databases take.
-func storable(text string) string { return strings.ReplaceAll(text, "\x00", "") }
+// shortened returns a text that is at most as many bytes long.
+func shortened(text string, most int) string {
+	if len(text) > most {
+		return strings.ToValidUTF8(text[:most], "")
+	}
+	return text
+}
+
+// maxListedType is how much of a room's type the directory goes by, in bytes: it is in an index.
+const maxListedType = 255
+
+// listedType is a room type as the directory is filtered by.
+func listedType(kind string) string {
+	return shortened(strings.ReplaceAll(kind, "\x00", ""), maxListedType)
+}
 
 // profileRows appends the rows of the directory that the batch changes: how many are joined, and the profile.
 func (w *working) profileRows(ctx context.Context, rows []eventlog.Row) ([]eventlog.Row, error) {
@@ -144,7 +153,7 @@ func (w *working) profileRows(ctx context.Context, rows []eventlog.Row) ([]event
 	if isNew || joined != w.base.state.Count(state.Join) {
 		rows = append(rows, store.Listing{
 			Room: w.base.stream.ID, RoomID: string(w.roomID), Joined: int64(joined), Published: w.published,
-			Type: storable(w.state.Event(event.TypeCreate).ContentString("type")),
+			Type: listedType(w.state.Event(event.TypeCreate).ContentString("type")),
 		}.Row())
 	}
 	if !isNew && !w.profiled {

@@ -46,6 +46,6 @@ func fillProfile(ctx context.Context, s *store.Store, r store.Unprofiled) error 
 	if err != nil {
 		return err
 	}
-	r.Type = storable(p.Type)
+	r.Type = listedType(p.Type)
 	return s.AddProfile(ctx, r.Listing, row)
 }

@@ -151,7 +151,7 @@ func (d directoryQuery) search() (store.Search, error) {
 		if t == nil {
 			t = new(string)
 		}
-		s.Types = append(s.Types, storable(*t))
+		s.Types = append(s.Types, listedType(*t))
 	}
 	if d.AllNetworks && d.Network != "" {
 		return s, matrix.NewError(matrix.CodeInvalidParam, "third_party_instance_id needs include_all_networks to be false.")
@@ -179,7 +179,7 @@ func (s *Service) directoryPage(ctx context.Context, q store.Search, continued b
 	if err != nil {
 		return page, err
 	}
-	if page.Total, err = s.store.CountDirectory(ctx); err != nil {
+	if page.Total, err = s.sizeOfDirectory(ctx); err != nil {
 		return page, err
 	}
 	var beyond *store.Listed

@@ -3,6 +3,7 @@ package room_test
 import (
 	"encoding/base64"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"slices"
@@ -217,6 +218,40 @@ func TestPublicRoomsRefusals(t *testing.T) {
 			})
 		}
 		g.refuse(cases)
+	})
+}
+
+// TestLongTypesOfRooms makes rooms whose types no index could hold whole.
+func TestLongTypesOfRooms(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		random := rand.New(rand.NewPCG(1, 2))
+		letters := make([]byte, 20_000)
+		for i := range letters {
+			letters[i] = "abcdefghijklmnopqrstuvwxyz0123456789"[random.IntN(36)]
+		}
+		for _, kind := range []string{string(letters), strings.Repeat("鸿", 5000)} {
+			id := g.publish(map[string]any{"creation_content": map[string]any{"type": kind}, "topic": kind})
+			listed := g.found("bob", map[string]any{"filter": map[string]any{"room_types": []string{kind}}}).list("chunk")
+			require.Len(t, listed, 1)
+			require.Equal(t, id, listed[0]["room_id"])
+			require.Equal(t, kind, listed[0]["room_type"])
+			require.Equal(t, kind, listed[0]["topic"])
+		}
+	})
+}
+
+// TestLargeDirectory has the rooms of a large directory counted now and then.
+func TestLargeDirectory(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		total := func() any { return g.found("bob", nil).object()["total_room_count_estimate"] }
+		g.list(999)
+		require.EqualValues(t, 999, total())
+		g.publish(nil)
+		require.EqualValues(t, 1000, total())
+		g.publish(nil)
+		require.EqualValues(t, 1001, total())
+		g.publish(nil)
+		require.EqualValues(t, 1001, total(), "it was counted just now")
 	})
 }
 

@@ -62,6 +62,8 @@ type Service struct {
 	leases *lease.Leases
 	rooms  *rooms
 	reads  *reads
+	// directory is how many rooms are in the directory.
+	directory directorySize
 
 	// gate counts the operations under way, so that Run waits for them.
 	gate gate

@@ -102,9 +102,10 @@ func (r *Reader) SearchDirectory(ctx context.Context, s Search) ([]Listed, error
 	})
 }
 
-// CountDirectory counts the published rooms that somebody is in.
-func (s *Store) CountDirectory(ctx context.Context) (n int64, err error) {
-	err = s.db.QueryRow(ctx, `SELECT count(*) FROM room_listing WHERE published = 1 AND rank < 0`).Scan(&n)
+// CountDirectory counts the published rooms that somebody is in, up to a limit.
+func (s *Store) CountDirectory(ctx context.Context, limit int64) (n int64, err error) {
+	err = s.db.QueryRow(ctx, `
+SELECT count(*) FROM (SELECT 1 FROM room_listing WHERE published = 1 AND rank < 0 LIMIT $1) l`, limit).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("count the directory: %w", err)
 	}
