@@ -172,4 +172,5 @@ var usage = map[string]string{
 	"room.depart_after":       "when the rooms of a deactivated user are looked through again for what requests under way have joined",
 	"room.max_aliases":        "aliases that a room may have",
 	"room.max_state":          "state events that a room may have besides those of its members",
+	"room.open_directory":     "whether people without an account may read the directory, and summaries of rooms that everybody may enter or read",
 }

@@ -197,9 +197,9 @@ func (s *Service) isCurrent(ctx context.Context, snap *snapshot) (bool, error) {
 
 // commit appends what the operations have written.
 func (b *batchRun) commit(ctx context.Context, w *working) error {
-	a, err := w.append()
+	a, err := w.append(ctx)
 	if err != nil {
-		return matrix.Internal(err)
+		return err
 	}
 	took := time.Since(b.began)
 	if _, err = b.s.log.Append(ctx, a); err != nil {

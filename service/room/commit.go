@@ -1,18 +1,20 @@
 package room
 
 import (
+	"context"
 	"fmt"
 
 	"google.golang.org/protobuf/proto"
 
 	"hongyan/api/room"
+	"hongyan/matrix"
 	"hongyan/matrix/event"
 	"hongyan/platform/eventlog"
 	"hongyan/service/room/internal/store"
 )
 
 // append returns what makes the working copy the room's state.
-func (w *working) append() (eventlog.Append, error) {
+func (w *working) append(ctx context.Context) (eventlog.Append, error) {
 	stream := w.base.stream
 	a := eventlog.Append{
 		Stream: stream, Expect: stream.Seq, Txns: w.txns, Statements: w.statements,
@@ -23,7 +25,7 @@ func (w *working) append() (eventlog.Append, error) {
 		e := &w.events[i]
 		meta, err := proto.Marshal(e.meta)
 		if err != nil {
-			return eventlog.Append{}, fmt.Errorf("encode meta of event %s: %w", e.event.ID(), err)
+			return eventlog.Append{}, matrix.Internal(fmt.Errorf("encode meta of event %s: %w", e.event.ID(), err))
 		}
 		id := string(e.event.ID())
 		a.Entries[i] = eventlog.Entry{
@@ -44,6 +46,10 @@ func (w *working) append() (eventlog.Append, error) {
 	}
 	for _, row := range w.rows {
 		a.Rows = append(a.Rows, row(stream.ID))
+	}
+	var err error
+	if a.Rows, err = w.profileRows(ctx, a.Rows); err != nil {
+		return eventlog.Append{}, err
 	}
 	last := w.events[len(w.events)-1]
 	a.Rows = append(a.Rows, store.ExtremityRow(stream.ID, string(last.event.ID()), last.event.Depth(), last.seq))

@@ -35,6 +35,8 @@ type Config struct {
 	MaxAliases int `yaml:"max_aliases"`
 	// MaxState bounds the state events of a room besides those of members.
 	MaxState int `yaml:"max_state"`
+	// OpenDirectory shows the directory, and summaries of rooms that everybody may enter or read, without an access token.
+	OpenDirectory bool `yaml:"open_directory"`
 }
 
 // Default returns the configuration that needs no thought.
@@ -51,6 +53,7 @@ func Default() Config {
 		DepartAfter:       2 * time.Minute,
 		MaxAliases:        1000,
 		MaxState:          50_000,
+		OpenDirectory:     true,
 	}
 }
 

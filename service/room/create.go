@@ -103,9 +103,9 @@ func (s *Service) tryRoom(ctx context.Context, plan *roomPlan, txn eventlog.Txn,
 		txn.Response = response
 		w.txns = append(w.txns, txn)
 	}
-	a, err := w.append()
+	a, err := w.append(ctx)
 	if err != nil {
-		return nil, matrix.Internal(err)
+		return nil, err
 	}
 	_, err = s.log.Append(ctx, a)
 	var dup *eventlog.DuplicateTxnError
@@ -128,6 +128,7 @@ func (s *Service) tryRoom(ctx context.Context, plan *roomPlan, txn eventlog.Txn,
 func (s *Service) newRoom(ctx context.Context, plan *roomPlan, later int64) (*working, error) {
 	w := newWorking(s, &snapshot{rules: plan.rules})
 	w.now += later
+	w.published = plan.visibility == public
 	if !plan.rules.RoomIDFromCreate {
 		id, err := randomRoomID(s.deps.Rand, s.server)
 		if err != nil {

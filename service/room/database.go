@@ -22,6 +22,9 @@ func openDatabase(ctx context.Context, db *sqldb.DB, shards int, cfg eventlog.Co
 	if err := store.Migrate(ctx, db); err != nil {
 		return database{}, err
 	}
+	if err := fillProfiles(ctx, store.New(db)); err != nil {
+		return database{}, err
+	}
 	if d.log, err = eventlog.Open(ctx, db, store.Schema(shards), cfg); err != nil {
 		return database{}, err
 	}

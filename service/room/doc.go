@@ -20,6 +20,11 @@
 // memory: they never change any more, and the look says whether there are newer ones. Everything is in the order of
 // seq, which is that of (depth, seq) as long as every event follows the one before it.
 //
+// # How a room is found
+//
+// The appends that change what people outside may learn of a room also write its profile, and its place in the directory
+// (see profileRows). Who looks for rooms reads these (see preview), and never states.
+//
 // # Invariants
 //
 //   - The state in memory is a hint. An accepted write is checked by the append itself; a refusal, and an answer without

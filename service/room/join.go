@@ -25,17 +25,16 @@ func (s *Service) joinByAlias(rw http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if q.room, err = s.named(r); err != nil {
+	if q.room, err = s.roomOrAlias(r.Context(), r.PathValue("roomIdOrAlias")); err != nil {
 		return s.answerAgain(rw, q, err)
 	}
 	return s.joinRoom(rw, q)
 }
 
-// named returns the room that a path names by its id or by an alias.
-func (s *Service) named(r *http.Request) (string, error) {
-	name := r.PathValue("roomIdOrAlias")
+// roomOrAlias returns the id of a room that is named by its id or an alias.
+func (s *Service) roomOrAlias(ctx context.Context, name string) (string, error) {
 	if strings.HasPrefix(name, "#") {
-		alias, err := s.resolve(r.Context(), name)
+		alias, err := s.resolve(ctx, name)
 		return alias.RoomID, err
 	}
 	if _, err := matrix.ParseRoomID(name); err != nil {

@@ -22,7 +22,7 @@ func (s *Service) knock(rw http.ResponseWriter, r *http.Request) error {
 	if q.Guest {
 		return matrix.NewError(matrix.CodeGuestAccessForbidden, "Guests cannot knock at rooms.")
 	}
-	if q.room, err = s.named(r); err != nil {
+	if q.room, err = s.roomOrAlias(r.Context(), r.PathValue("roomIdOrAlias")); err != nil {
 		return s.answerAgain(rw, q, err)
 	}
 	body, bodyErr := readBody[membershipBody](r)

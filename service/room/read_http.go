@@ -18,7 +18,7 @@ func (s *Service) readBindings() []httpx.Binding {
 		}
 	}
 	const room = "roomId"
-	return []httpx.Binding{
+	bindings := []httpx.Binding{
 		get("/joined_rooms", httpx.KeyUser, s.getJoinedRooms),
 		get("/rooms/{roomId}/state", room, s.getState),
 		get("/rooms/{roomId}/state/{eventType}", room, s.getStateEvent),
@@ -30,6 +30,7 @@ func (s *Service) readBindings() []httpx.Binding {
 		get("/rooms/{roomId}/members", room, s.getMembers),
 		get("/rooms/{roomId}/joined_members", room, s.getJoinedMembers),
 	}
+	return append(bindings, s.discoveryBindings()...)
 }
 
 // openRoom reads the room of a request as the caller sees it; nil where there is no such room.

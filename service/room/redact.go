@@ -193,6 +193,10 @@ func (w *working) prune(ctx context.Context, t target, redaction *event.Event) e
 	if !t.event.IsState() {
 		return w.pruneBecause(ctx, t.event, now)
 	}
+	w.profiled = w.profiled || isProfile(t.event.Type(), t.event.StateKeyValue())
+	if t.added == nil {
+		w.pruned = append(w.pruned, now)
+	}
 	if e := w.state.Get(t.event.Type(), t.event.StateKeyValue()); e != nil && e.EventID == string(now.ID()) && e.Event != nil {
 		err := w.setEntry(&state.Entry{Type: e.Type, Key: e.Key, EventID: e.EventID, Seq: e.Seq, Event: now})
 		if err != nil {

@@ -2,7 +2,9 @@ package room
 
 import (
 	"context"
-	"encoding/json"
+	"slices"
+
+	"github.com/tidwall/gjson"
 
 	"hongyan/matrix"
 	"hongyan/matrix/auth"
@@ -41,26 +43,23 @@ func (w *working) authorise(ctx context.Context, user matrix.UserID) (matrix.Use
 	return "", matrix.NewError(matrix.CodeForbidden, "Nobody of this server who is in the room may let you in.")
 }
 
-// allowedRooms are the rooms whose members may join: "allow" of the join rules. What is malformed allows nobody.
-func allowedRooms(rules *event.Event) []string {
-	if rules == nil {
-		return nil
-	}
-	var conditions []json.RawMessage
-	if json.Unmarshal(rules.ContentValue("allow"), &conditions) != nil {
+// allowedRooms returns the rooms whose members may join by a join rule. What is malformed allows nobody.
+func allowedRooms(e *event.Event) []string {
+	if e == nil {
 		return nil
 	}
 	var rooms []string
-	for _, raw := range conditions {
-		var c struct {
-			Type   string `json:"type"`
-			RoomID string `json:"room_id"`
-		}
-		if json.Unmarshal(raw, &c) != nil || c.Type != "m.room_membership" {
+	allow := gjson.ParseBytes(e.ContentValue("allow"))
+	if !allow.IsArray() {
+		return nil
+	}
+	for _, one := range allow.Array() {
+		id := one.Get("room_id")
+		if one.Get("type").Str != "m.room_membership" || id.Type != gjson.String {
 			continue
 		}
-		if _, err := matrix.ParseRoomID(c.RoomID); err == nil {
-			rooms = append(rooms, c.RoomID)
+		if _, err := matrix.ParseRoomID(id.Str); err == nil && isText(id.Str) && !slices.Contains(rooms, id.Str) {
+			rooms = append(rooms, id.Str)
 		}
 	}
 	return rooms

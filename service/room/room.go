@@ -68,6 +68,8 @@ type Service struct {
 	reads  *reads
 	// references are the reference hashes of events, for rooms of versions that need them.
 	references *lru.Cache[matrix.EventID, string]
+	// directory is how many rooms are in the directory.
+	directory directorySize
 
 	// gate counts the operations under way, so that Run waits for them.
 	gate gate

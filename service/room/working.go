@@ -37,6 +37,11 @@ type working struct {
 	txns       []eventlog.Txn
 	statements []eventlog.Statement
 	metas      []changedMeta
+	// pruned are the stored state events that the working copy redacts.
+	pruned []*event.Event
+	// profiled tells that something changed of what others may learn of the room; published, of a new room, that it is in
+	// the directory.
+	profiled, published bool
 }
 
 // added is an event that the append will write.
@@ -168,6 +173,7 @@ func (w *working) advance(ev *event.Event, meta *roompb.EventMeta) error {
 // setEntry replaces an entry of the state, and what was parsed from it.
 func (w *working) setEntry(e *state.Entry) error {
 	w.state = w.state.WithEntry(e)
+	w.profiled = w.profiled || isProfile(e.Type, e.Key)
 	if !w.auth.changes(e.Type, e.Key) {
 		return nil
 	}
@@ -191,6 +197,11 @@ func (w *working) current(ctx context.Context, typ, key string) (*event.Event, e
 	}
 	if e := w.state.Get(typ, key); e != nil && e.Event != nil {
 		return e.Event, nil
+	}
+	for _, e := range w.pruned {
+		if string(e.ID()) == id {
+			return e, nil
+		}
 	}
 	stored, ok, err := w.s.store.Event(ctx, w.base.stream.ID, id)
 	if err != nil {

@@ -34,6 +34,7 @@ func repeatables() []repeatable {
 	named := func(id string) any { return map[string]string{"room_id": id} }
 	const alias = "/directory/room/{roomAlias}"
 	return []repeatable{
+		{"POST /publicRooms", "alice", func(*world, string) string { return "/publicRooms" }, nothing},
 		{"POST /createRoom", "alice", func(*world, string) string { return "/createRoom" }, nothing},
 		{"POST /join/{roomIdOrAlias}", "carol", func(_ *world, id string) string { return "/join/" + id }, nothing},
 		{"POST /rooms/{roomId}/join", "carol", in("join"), nothing},

@@ -90,6 +90,7 @@ func TestUpgrade(t *testing.T) {
 		require.Empty(t, g.content("alice", old, "m.room.canonical_alias", ""))
 		require.Equal(t, "private", g.directory(old))
 		require.Equal(t, "public", g.directory(id))
+		require.Equal(t, []string{id}, g.found("bob", nil).field("chunk", "room_id"), "the new one is listed in the old one's place")
 		now := g.content("alice", old, "m.room.power_levels", "")
 		require.EqualValues(t, 50, now["events_default"])
 		require.EqualValues(t, 50, now["invite"])

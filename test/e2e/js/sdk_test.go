@@ -1,5 +1,5 @@
 // Package js_test runs matrix-js-sdk, unchanged, against topologies of test/harness. What its clients do stands once, in
-// the scripts (conversation.test.js, encryption.test.js, rooms.test.js), which ask this package to kill and restart processes.
+// the scripts (*.test.js), which ask this package to kill and restart processes.
 package js_test
 
 import (
@@ -33,6 +33,7 @@ var scripts = []struct {
 	{"conversation", []string{"SIGTERM", "SIGKILL"}},
 	{"encryption", []string{"SIGKILL"}},
 	{"rooms", nil},
+	{"directory", nil},
 }
 
 func TestMatrixJSSDK(t *testing.T) {

@@ -100,6 +100,16 @@ func callAll(t *testing.T, r *store.Reader) {
 	none(err)
 	_, err = r.Streams(ctx, rooms)
 	none(err)
+	for _, backward := range []bool{false, true} {
+		_, err = r.SearchDirectory(ctx, store.Search{Backward: backward, Text: "t", Types: []string{""}, Limit: 5})
+		none(err)
+	}
+	_, err = r.Profiles(ctx, rooms, "@u:hs")
+	none(err)
+	_, err = r.StateOfType(ctx, 1, "m.space.child", 5)
+	none(err)
+	_, _, err = r.MutualRooms(ctx, "@u:hs", "@v:hs", "!a:hs", 5)
+	none(err)
 }
 
 // planner looks at the plan of each statement before it passes it on.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 
 	"hongyan/platform/sqldb"
 )
@@ -98,4 +99,23 @@ JOIN event v ON v.event_id = (
 	return collect(rows, err, "read earlier memberships of "+userID, func(rows sqldb.Rows, m *MemberAt) error {
 		return rows.Scan(&m.Room, &m.PDU)
 	})
+}
+
+const mutualSQL = `
+FROM membership a JOIN membership b ON b.user_id = $2 AND b.room = a.room AND b.membership = 'join'
+JOIN room_stream s ON s.stream = a.room
+WHERE a.user_id = $1 AND a.membership = 'join'`
+
+// MutualRooms reads the ids of rooms that two users are joined to, in their order behind one of them, and counts all of
+// them, in one snapshot.
+func (r *Reader) MutualRooms(ctx context.Context, userID, other, after string, limit int) (ids []string, count int64, err error) {
+	err = r.db.View(ctx, func(ctx context.Context, q sqldb.Querier) error {
+		if err := q.QueryRow(ctx, `SELECT count(*)`+mutualSQL, userID, other).Scan(&count); err != nil {
+			return fmt.Errorf("count mutual rooms: %w", err)
+		}
+		rows, err := q.Query(ctx, `SELECT s.name`+mutualSQL+` AND s.name > $3 ORDER BY s.name LIMIT $4`, userID, other, after, limit)
+		ids, err = collect(rows, err, "read mutual rooms", func(rows sqldb.Rows, id *string) error { return rows.Scan(id) })
+		return err
+	})
+	return ids, count, err
 }

@@ -160,7 +160,14 @@ func (s *Store) Visibility(ctx context.Context, roomID string) (visibility strin
 
 // SetVisibility writes it.
 func (s *Store) SetVisibility(ctx context.Context, room int64, visibility string) error {
-	if _, err := s.db.Exec(ctx, `UPDATE room SET visibility = $1 WHERE room = $2`, visibility, room); err != nil {
+	err := s.db.Write(ctx, func(ctx context.Context, tx sqldb.Tx) error {
+		if _, err := tx.Exec(ctx, `UPDATE room SET visibility = $1 WHERE room = $2`, visibility, room); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `UPDATE room_listing SET published = $1 WHERE room = $2`, bit(visibility == "public"), room)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("set visibility of room %d: %w", room, err)
 	}
 	return nil

@@ -26,6 +26,8 @@ const (
 	tableMembership
 	tableAlias
 	tableRelation
+	tableProfile
+	tableListing
 )
 
 // Schema declares the room log with as many shards where it does not exist yet.
@@ -64,6 +66,8 @@ func Schema(shards int) eventlog.Schema {
 			tableAlias: {Name: "room_alias", Key: []string{"alias"}, Columns: []eventlog.Column{
 				col("alias", t), col("room", i), col("creator", t), col("created_ms", i),
 			}},
+			tableProfile: profileTable,
+			tableListing: listingTable,
 		},
 	}
 }

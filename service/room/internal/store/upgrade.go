@@ -17,6 +17,12 @@ func MoveVisibility(room int64, toRoomID string) []eventlog.Statement {
 			SQL:  `UPDATE room SET visibility = (SELECT o.visibility FROM room o WHERE o.room = $1) WHERE room_id = $2`,
 			Args: []any{room, toRoomID},
 		},
+		{
+			SQL: `UPDATE room_listing SET published = (SELECT o.published FROM room_listing o WHERE o.room = $1)
+				WHERE room_id = $2`,
+			Args: []any{room, toRoomID},
+		},
 		{SQL: `UPDATE room SET visibility = 'private' WHERE room = $1`, Args: []any{room}},
+		{SQL: `UPDATE room_listing SET published = 0 WHERE room = $1`, Args: []any{room}},
 	}
 }
