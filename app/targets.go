@@ -15,6 +15,7 @@ import (
 	logpb "hongyan/api/log"
 	nodepb "hongyan/api/node"
 	roompb "hongyan/api/room"
+	syncpb "hongyan/api/sync"
 	"hongyan/matrix"
 	"hongyan/matrix/event"
 	"hongyan/platform/httpx"
@@ -196,6 +197,7 @@ func buildRoom(ctx context.Context, b *builder) (*unit, error) {
 		DB: db, Bus: b.cluster.Bus(), Server: matrix.ServerName(b.cfg.ServerName), ImportKey: key, Clock: b.clock, Rand: b.rand,
 		Identity:    identitypb.NewIdentityClient(b.cluster.Conns().Conn("identity")),
 		IdentityLog: logpb.NewLogClient(b.cluster.Conns().Conn("identity")),
+		Sync:        syncpb.NewSyncClient(b.cluster.Conns().Conn("sync")),
 		Metrics:     obs.OfService(b.metrics, "room"),
 	})
 	if err != nil {

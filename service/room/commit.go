@@ -35,13 +35,14 @@ func (w *working) append() (eventlog.Append, error) {
 		}
 		a.Rows = append(a.Rows, row)
 		if rel := relationOf(e.event); rel.stored() && len(e.meta.RedactedBecause) == 0 {
-			a.Rows = append(a.Rows, store.RelationRow(stream.ID, rel.eventID, e.seq, rel.relType, string(e.event.Sender())))
+			a.Rows = append(a.Rows, store.RelationRow(stream.ID, rel.row(e.event, e.seq)))
 		}
 		a.Rows = w.stateRows(a.Rows, i)
 	}
 	for _, row := range w.rows {
 		a.Rows = append(a.Rows, row(stream.ID))
 	}
+	a.Rows = w.threadRows(a.Rows)
 	last := w.events[len(w.events)-1]
 	a.Rows = append(a.Rows, store.ExtremityRow(stream.ID, string(last.event.ID()), last.event.Depth(), last.seq))
 	return a, nil

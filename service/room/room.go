@@ -16,6 +16,7 @@ import (
 	"hongyan/api/identity"
 	"hongyan/api/log"
 	"hongyan/api/room"
+	"hongyan/api/sync"
 	"hongyan/matrix"
 	"hongyan/matrix/event"
 	"hongyan/platform/bus"
@@ -35,6 +36,8 @@ type Deps struct {
 	// Identity gives profiles; IdentityLog is its log.
 	Identity    identitypb.IdentityClient
 	IdentityLog logpb.LogClient
+	// Sync tells whom users ignore; without it nobody is ignored.
+	Sync syncpb.SyncClient
 	// Server is the one whose users may use the service, and for which it signs events.
 	Server matrix.ServerName
 	// ImportKey, where set, is what the server has signed with so far. A database that has a key keeps its own.
@@ -104,6 +107,7 @@ func (s *Service) Prepare(ctx context.Context) error {
 	}
 	s.cursors, s.leases = opened.cursors, opened.leases
 	s.log, s.reads = opened.log, newReads(opened.log, s.deps.Clock, s.cfg.CommitTimeout)
+	s.reads.data = s.deps.Sync
 	return nil
 }
 

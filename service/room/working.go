@@ -37,6 +37,10 @@ type working struct {
 	txns       []eventlog.Txn
 	statements []eventlog.Statement
 	metas      []changedMeta
+	// threads are those that replies were added to or taken from, the newest last; unrelated are the sequence numbers of stored
+	// events whose relation was taken back.
+	threads   []store.Thread
+	unrelated []int64
 }
 
 // added is an event that the append will write.
@@ -91,6 +95,9 @@ func (w *working) add(ctx context.Context, d draft) (*event.Event, error) {
 		return nil, err
 	}
 	if err := auth.Allowed(ev, stateForRules{w}); err != nil {
+		return nil, err
+	}
+	if err := w.relate(ctx, ev); err != nil {
 		return nil, err
 	}
 	in, err := w.findThread(ctx, ev)
