@@ -653,3 +653,111 @@ var Room_ServiceDesc = grpc.ServiceDesc{
 	Streams:  []grpc.StreamDesc{},
 	Metadata: "api/room/room.proto",
 }
+
+const (
+	Moderation_ListReports_FullMethodName = "/hongyan.room.v1.Moderation/ListReports"
+)
+
+// ModerationClient is the client API for Moderation service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// Moderation is what the operator of the machine may ask.
+type ModerationClient interface {
+	// ListReports lists what users have reported, the newest first.
+	ListReports(ctx context.Context, in *ListReportsRequest, opts ...grpc.CallOption) (*ListReportsResponse, error)
+}
+
+type moderationClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewModerationClient(cc grpc.ClientConnInterface) ModerationClient {
+	return &moderationClient{cc}
+}
+
+func (c *moderationClient) ListReports(ctx context.Context, in *ListReportsRequest, opts ...grpc.CallOption) (*ListReportsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListReportsResponse)
+	err := c.cc.Invoke(ctx, Moderation_ListReports_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// ModerationServer is the server API for Moderation service.
+// All implementations must embed UnimplementedModerationServer
+// for forward compatibility.
+//
+// Moderation is what the operator of the machine may ask.
+type ModerationServer interface {
+	// ListReports lists what users have reported, the newest first.
+	ListReports(context.Context, *ListReportsRequest) (*ListReportsResponse, error)
+	mustEmbedUnimplementedModerationServer()
+}
+
+// UnimplementedModerationServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedModerationServer struct{}
+
+func (UnimplementedModerationServer) ListReports(context.Context, *ListReportsRequest) (*ListReportsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListReports not implemented")
+}
+func (UnimplementedModerationServer) mustEmbedUnimplementedModerationServer() {}
+func (UnimplementedModerationServer) testEmbeddedByValue()                    {}
+
+// UnsafeModerationServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to ModerationServer will
+// result in compilation errors.
+type UnsafeModerationServer interface {
+	mustEmbedUnimplementedModerationServer()
+}
+
+func RegisterModerationServer(s grpc.ServiceRegistrar, srv ModerationServer) {
+	// If the following call panics, it indicates UnimplementedModerationServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&Moderation_ServiceDesc, srv)
+}
+
+func _Moderation_ListReports_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListReportsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ModerationServer).ListReports(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Moderation_ListReports_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ModerationServer).ListReports(ctx, req.(*ListReportsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// Moderation_ServiceDesc is the grpc.ServiceDesc for Moderation service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var Moderation_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "hongyan.room.v1.Moderation",
+	HandlerType: (*ModerationServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "ListReports",
+			Handler:    _Moderation_ListReports_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "api/room/room.proto",
+}

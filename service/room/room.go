@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -119,6 +120,11 @@ func (s *Service) Register(reg grpc.ServiceRegistrar) {
 	logrpc.Register(reg, s.log)
 }
 
+// RegisterAdmin registers what only the operator of the machine may call.
+func (s *Service) RegisterAdmin(reg grpc.ServiceRegistrar) {
+	roompb.RegisterModerationServer(reg, moderationServer{s: s})
+}
+
 // Run writes rooms and, in one of the instances, follows identity's log until its context ends, or until the log fails. It then refuses new
 // operations, and returns when those that were accepted are answered and durable.
 func (s *Service) Run(ctx context.Context) error {
@@ -161,7 +167,7 @@ func (s *Service) Handler() http.Handler {
 }
 
 func (s *Service) bindings() []httpx.Binding {
-	return append(s.writeBindings(), s.readBindings()...)
+	return slices.Concat(s.writeBindings(), s.readBindings(), s.reportBindings())
 }
 
 // now is the present in milliseconds since 1970.

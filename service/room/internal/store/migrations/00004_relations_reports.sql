@@ -46,7 +46,21 @@ INSERT INTO thread (room, root, replies, latest)
 SELECT r.room, r.target, count(*), max(r.seq) FROM event_relation r JOIN event v ON v.event_id = r.target AND v.room = r.room
 WHERE r.rel_type = 'm.thread' GROUP BY r.room, r.target;
 
+-- What users have reported: a room, an event of it with its sender, or a user. What it does not name is empty.
+CREATE TABLE report (
+    id          BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- postgres
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,               -- sqlite
+    received_ms BIGINT NOT NULL,
+    reporter    TEXT COLLATE "C" NOT NULL,
+    room_id     TEXT COLLATE "C" NOT NULL,
+    event_id    TEXT COLLATE "C" NOT NULL,
+    user_id     TEXT COLLATE "C" NOT NULL,
+    reason      TEXT COLLATE "C" NOT NULL
+);
+CREATE INDEX report_reporter ON report (reporter, id);
+
 -- +goose Down
+DROP TABLE report;
 DROP TABLE thread;
 DROP INDEX event_relation_sender;
 DROP INDEX event_relation_type;
