@@ -47,10 +47,14 @@ func (r *Reader) RelatingForward(ctx context.Context, room int64, to RelatedTo, 
 func (r *Reader) relating(ctx context.Context, room int64, to RelatedTo, after, through int64, limit int, order string) ([]Event, error) {
 	where, args := to.where(5)
 	rows, err := r.db.Query(ctx, `
+WITH found AS MATERIALIZED (
+	SELECT r.room, r.seq FROM event_relation r WHERE r.room = $1 AND r.seq > $2 AND r.seq <= $3 AND
+`+where+`ORDER BY r.seq `+order+` LIMIT $4)
 SELECT `+eventColumns+`
-FROM event_relation r JOIN room_entry e ON e.stream = r.room AND e.seq = r.seq JOIN event v ON v.event_id = e.ref
-WHERE r.room = $1 AND r.seq > $2 AND r.seq <= $3 AND
-`+where+`ORDER BY r.seq `+order+` LIMIT $4`, append([]any{room, after, through, limit}, args...)...)
+FROM found w
+CROSS JOIN room_entry e -- sqlite
+JOIN room_entry e       -- postgres
+ON e.stream = w.room AND e.seq = w.seq JOIN event v ON v.event_id = e.ref ORDER BY w.seq `+order, append([]any{room, after, through, limit}, args...)...)
 	return collect(rows, err, "read relating events", scanEvent)
 }
 
@@ -58,9 +62,13 @@ WHERE r.room = $1 AND r.seq > $2 AND r.seq <= $3 AND
 func (r *Reader) RelatingIDs(ctx context.Context, room int64, to RelatedTo, through int64, limit int) ([]string, error) {
 	where, args := to.where(4)
 	rows, err := r.db.Query(ctx, `
-SELECT e.ref FROM event_relation r JOIN room_entry e ON e.stream = r.room AND e.seq = r.seq
-WHERE r.room = $1 AND r.seq <= $2 AND
-`+where+`LIMIT $3`, append([]any{room, through, limit}, args...)...)
+WITH found AS MATERIALIZED (
+	SELECT r.room, r.seq FROM event_relation r WHERE r.room = $1 AND r.seq <= $2 AND
+`+where+`LIMIT $3)
+SELECT e.ref FROM found w
+CROSS JOIN room_entry e -- sqlite
+JOIN room_entry e       -- postgres
+ON e.stream = w.room AND e.seq = w.seq`, append([]any{room, through, limit}, args...)...)
 	return collect(rows, err, "read ids of relating events", func(rows sqldb.Rows, id *string) error { return rows.Scan(id) })
 }
 
@@ -83,11 +91,11 @@ type Children struct {
 func (c *Children) None() bool { return c.Edit == 0 && !c.Referenced && c.Replies == 0 }
 
 // newestEdit is how the replacements of an event that count are found, the newest first: events of its sender and type with new
-// content. It is made of the SQL of the event's id, sender and type.
+// content. The sign before seq keeps SQLite from going through all replacements by it. It is made of the SQL of the event's id, sender and type.
 func newestEdit(id, sender, eventType string) string {
 	return `SELECT r.seq FROM event_relation r JOIN room_entry e ON e.stream = r.room AND e.seq = r.seq
 WHERE r.room = $1 AND r.target = ` + id + ` AND r.rel_type = '` + relReplace + `'
-AND r.sender = ` + sender + ` AND r.event_type = ` + eventType + ` AND r.detail = '` + NewContent + `' AND r.seq <= $2
+AND r.sender = ` + sender + ` AND r.event_type = ` + eventType + ` AND r.detail = '` + NewContent + `' AND +r.seq <= $2
 ORDER BY r.ts DESC, e.ref DESC`
 }
 
@@ -112,7 +120,7 @@ SELECT w.id, COALESCE((`+newestEdit("w.id", "w.sender", "w.type")+` LIMIT 1), 0)
 EXISTS (SELECT 1 FROM event_relation r WHERE r.room = $1 AND r.target = w.id AND r.rel_type = '`+relReference+`' AND r.seq <= $2),
 COALESCE(t.replies, 0), COALESCE(t.latest, 0),
 COALESCE(t.replies, 0) > 0 AND EXISTS (SELECT 1 FROM event_relation r
-	WHERE r.room = $1 AND r.target = w.id AND r.rel_type = '`+relThread+`' AND r.sender = $4 AND r.seq <= $2)
+	WHERE r.room = $1 AND r.target = w.id AND r.rel_type = '`+relThread+`' AND r.sender = $4 AND +r.seq <= $2)
 FROM
 `+parents+`LEFT JOIN thread t ON t.room = $1 AND t.root = w.id`, room, through, arg, userID)
 	return collect(rows, err, "read children", func(rows sqldb.Rows, c *Children) error {
