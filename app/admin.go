@@ -13,6 +13,7 @@ import (
 
 	identitypb "hongyan/api/identity"
 	nodepb "hongyan/api/node"
+	roompb "hongyan/api/room"
 	"hongyan/platform/rpc"
 )
 
@@ -63,6 +64,7 @@ func (s *adminSocket) run(ctx context.Context) error {
 type Admin struct {
 	identitypb.AdminClient
 	nodepb.TopologyClient
+	roompb.ModerationClient
 	conn *grpc.ClientConn
 }
 
@@ -84,6 +86,6 @@ func DialAdmin(dataDir string) (*Admin, error) {
 	conns := rpc.NewFixed(map[string][]grpc.ClientConnInterface{"admin": {conn}}, rpc.Options{})
 	return &Admin{
 		AdminClient: identitypb.NewAdminClient(conns.Conn("admin")), TopologyClient: nodepb.NewTopologyClient(conns.Conn("admin")),
-		conn: conn,
+		ModerationClient: roompb.NewModerationClient(conns.Conn("admin")), conn: conn,
 	}, nil
 }

@@ -206,7 +206,7 @@ func buildRoom(ctx context.Context, b *builder) (*unit, error) {
 	if err := s.Prepare(ctx); err != nil {
 		return nil, err
 	}
-	return &unit{name: "room", run: s.Run, register: s.Register, handler: s.Handler()}, nil
+	return &unit{name: "room", run: s.Run, register: s.Register, admin: s.RegisterAdmin, handler: s.Handler()}, nil
 }
 
 func buildKeys(ctx context.Context, b *builder) (*unit, error) {

@@ -75,6 +75,196 @@ func (EntryKind) EnumDescriptor() ([]byte, []int) {
 	return file_api_room_room_proto_rawDescGZIP(), []int{0}
 }
 
+type ListReportsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// before is the id of the last report of the page before; 0 begins.
+	Before        int64 `protobuf:"varint,1,opt,name=before,proto3" json:"before,omitempty"`
+	Limit         int32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListReportsRequest) Reset() {
+	*x = ListReportsRequest{}
+	mi := &file_api_room_room_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListReportsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListReportsRequest) ProtoMessage() {}
+
+func (x *ListReportsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_room_room_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListReportsRequest.ProtoReflect.Descriptor instead.
+func (*ListReportsRequest) Descriptor() ([]byte, []int) {
+	return file_api_room_room_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ListReportsRequest) GetBefore() int64 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
+func (x *ListReportsRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type ListReportsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reports       []*Report              `protobuf:"bytes,1,rep,name=reports,proto3" json:"reports,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListReportsResponse) Reset() {
+	*x = ListReportsResponse{}
+	mi := &file_api_room_room_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListReportsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListReportsResponse) ProtoMessage() {}
+
+func (x *ListReportsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_room_room_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListReportsResponse.ProtoReflect.Descriptor instead.
+func (*ListReportsResponse) Descriptor() ([]byte, []int) {
+	return file_api_room_room_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ListReportsResponse) GetReports() []*Report {
+	if x != nil {
+		return x.Reports
+	}
+	return nil
+}
+
+// Report is of a room, an event of it with its sender, or a user; what it does not name is empty.
+type Report struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	ReceivedMs    int64                  `protobuf:"varint,2,opt,name=received_ms,json=receivedMs,proto3" json:"received_ms,omitempty"`
+	Reporter      string                 `protobuf:"bytes,3,opt,name=reporter,proto3" json:"reporter,omitempty"`
+	RoomId        string                 `protobuf:"bytes,4,opt,name=room_id,json=roomId,proto3" json:"room_id,omitempty"`
+	EventId       string                 `protobuf:"bytes,5,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	UserId        string                 `protobuf:"bytes,6,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	Reason        string                 `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Report) Reset() {
+	*x = Report{}
+	mi := &file_api_room_room_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Report) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Report) ProtoMessage() {}
+
+func (x *Report) ProtoReflect() protoreflect.Message {
+	mi := &file_api_room_room_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Report.ProtoReflect.Descriptor instead.
+func (*Report) Descriptor() ([]byte, []int) {
+	return file_api_room_room_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Report) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Report) GetReceivedMs() int64 {
+	if x != nil {
+		return x.ReceivedMs
+	}
+	return 0
+}
+
+func (x *Report) GetReporter() string {
+	if x != nil {
+		return x.Reporter
+	}
+	return ""
+}
+
+func (x *Report) GetRoomId() string {
+	if x != nil {
+		return x.RoomId
+	}
+	return ""
+}
+
+func (x *Report) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
+}
+
+func (x *Report) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *Report) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // EventMeta is what this server keeps beside an event and never signs.
 type EventMeta struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -96,7 +286,7 @@ type EventMeta struct {
 
 func (x *EventMeta) Reset() {
 	*x = EventMeta{}
-	mi := &file_api_room_room_proto_msgTypes[0]
+	mi := &file_api_room_room_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -108,7 +298,7 @@ func (x *EventMeta) String() string {
 func (*EventMeta) ProtoMessage() {}
 
 func (x *EventMeta) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[0]
+	mi := &file_api_room_room_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -121,7 +311,7 @@ func (x *EventMeta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventMeta.ProtoReflect.Descriptor instead.
 func (*EventMeta) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{0}
+	return file_api_room_room_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *EventMeta) GetDeviceId() string {
@@ -205,7 +395,7 @@ type Note struct {
 
 func (x *Note) Reset() {
 	*x = Note{}
-	mi := &file_api_room_room_proto_msgTypes[1]
+	mi := &file_api_room_room_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -217,7 +407,7 @@ func (x *Note) String() string {
 func (*Note) ProtoMessage() {}
 
 func (x *Note) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[1]
+	mi := &file_api_room_room_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -230,7 +420,7 @@ func (x *Note) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Note.ProtoReflect.Descriptor instead.
 func (*Note) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{1}
+	return file_api_room_room_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Note) GetSender() string {
@@ -320,14 +510,17 @@ type Event struct {
 	Pdu  []byte     `protobuf:"bytes,4,opt,name=pdu,proto3" json:"pdu,omitempty"`
 	Meta *EventMeta `protobuf:"bytes,5,opt,name=meta,proto3" json:"meta,omitempty"`
 	// membership is the reader's own at this event, where the request names a reader.
-	Membership    string `protobuf:"bytes,6,opt,name=membership,proto3" json:"membership,omitempty"`
+	Membership string `protobuf:"bytes,6,opt,name=membership,proto3" json:"membership,omitempty"`
+	// relations is what the reader is told of the events that relate to this one: the JSON of m.relations. Empty for nothing, and
+	// where it was not asked for.
+	Relations     []byte `protobuf:"bytes,7,opt,name=relations,proto3" json:"relations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_api_room_room_proto_msgTypes[2]
+	mi := &file_api_room_room_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -339,7 +532,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[2]
+	mi := &file_api_room_room_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -352,7 +545,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{2}
+	return file_api_room_room_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Event) GetEventId() string {
@@ -397,6 +590,13 @@ func (x *Event) GetMembership() string {
 	return ""
 }
 
+func (x *Event) GetRelations() []byte {
+	if x != nil {
+		return x.Relations
+	}
+	return nil
+}
+
 type Receipt struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	RoomId      string                 `protobuf:"bytes,1,opt,name=room_id,json=roomId,proto3" json:"room_id,omitempty"`
@@ -414,7 +614,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_api_room_room_proto_msgTypes[3]
+	mi := &file_api_room_room_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -426,7 +626,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[3]
+	mi := &file_api_room_room_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -439,7 +639,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{3}
+	return file_api_room_room_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Receipt) GetRoomId() string {
@@ -513,7 +713,7 @@ type UserRoomsRequest struct {
 
 func (x *UserRoomsRequest) Reset() {
 	*x = UserRoomsRequest{}
-	mi := &file_api_room_room_proto_msgTypes[4]
+	mi := &file_api_room_room_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -525,7 +725,7 @@ func (x *UserRoomsRequest) String() string {
 func (*UserRoomsRequest) ProtoMessage() {}
 
 func (x *UserRoomsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[4]
+	mi := &file_api_room_room_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -538,7 +738,7 @@ func (x *UserRoomsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserRoomsRequest.ProtoReflect.Descriptor instead.
 func (*UserRoomsRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{4}
+	return file_api_room_room_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *UserRoomsRequest) GetUserId() string {
@@ -597,7 +797,7 @@ type UserRoom struct {
 
 func (x *UserRoom) Reset() {
 	*x = UserRoom{}
-	mi := &file_api_room_room_proto_msgTypes[5]
+	mi := &file_api_room_room_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -609,7 +809,7 @@ func (x *UserRoom) String() string {
 func (*UserRoom) ProtoMessage() {}
 
 func (x *UserRoom) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[5]
+	mi := &file_api_room_room_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -622,7 +822,7 @@ func (x *UserRoom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserRoom.ProtoReflect.Descriptor instead.
 func (*UserRoom) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{5}
+	return file_api_room_room_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *UserRoom) GetRoomId() string {
@@ -728,7 +928,7 @@ type UserRoomsResponse struct {
 
 func (x *UserRoomsResponse) Reset() {
 	*x = UserRoomsResponse{}
-	mi := &file_api_room_room_proto_msgTypes[6]
+	mi := &file_api_room_room_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -740,7 +940,7 @@ func (x *UserRoomsResponse) String() string {
 func (*UserRoomsResponse) ProtoMessage() {}
 
 func (x *UserRoomsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[6]
+	mi := &file_api_room_room_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -753,7 +953,7 @@ func (x *UserRoomsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserRoomsResponse.ProtoReflect.Descriptor instead.
 func (*UserRoomsResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{6}
+	return file_api_room_room_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *UserRoomsResponse) GetRooms() []*UserRoom {
@@ -786,7 +986,7 @@ type MembersRequest struct {
 
 func (x *MembersRequest) Reset() {
 	*x = MembersRequest{}
-	mi := &file_api_room_room_proto_msgTypes[7]
+	mi := &file_api_room_room_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -798,7 +998,7 @@ func (x *MembersRequest) String() string {
 func (*MembersRequest) ProtoMessage() {}
 
 func (x *MembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[7]
+	mi := &file_api_room_room_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -811,7 +1011,7 @@ func (x *MembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersRequest.ProtoReflect.Descriptor instead.
 func (*MembersRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{7}
+	return file_api_room_room_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *MembersRequest) GetRoomIds() []string {
@@ -836,7 +1036,7 @@ type RoomMembers struct {
 
 func (x *RoomMembers) Reset() {
 	*x = RoomMembers{}
-	mi := &file_api_room_room_proto_msgTypes[8]
+	mi := &file_api_room_room_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -848,7 +1048,7 @@ func (x *RoomMembers) String() string {
 func (*RoomMembers) ProtoMessage() {}
 
 func (x *RoomMembers) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[8]
+	mi := &file_api_room_room_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -861,7 +1061,7 @@ func (x *RoomMembers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomMembers.ProtoReflect.Descriptor instead.
 func (*RoomMembers) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{8}
+	return file_api_room_room_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RoomMembers) GetRoomId() string {
@@ -915,7 +1115,7 @@ type MembersResponse struct {
 
 func (x *MembersResponse) Reset() {
 	*x = MembersResponse{}
-	mi := &file_api_room_room_proto_msgTypes[9]
+	mi := &file_api_room_room_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -927,7 +1127,7 @@ func (x *MembersResponse) String() string {
 func (*MembersResponse) ProtoMessage() {}
 
 func (x *MembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[9]
+	mi := &file_api_room_room_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -940,7 +1140,7 @@ func (x *MembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersResponse.ProtoReflect.Descriptor instead.
 func (*MembersResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{9}
+	return file_api_room_room_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *MembersResponse) GetRooms() []*RoomMembers {
@@ -965,14 +1165,19 @@ type TimelineRequest struct {
 	Filter []byte `protobuf:"bytes,7,opt,name=filter,proto3" json:"filter,omitempty"`
 	// every_device keeps the transaction ids of all devices: the caller shares the events between readers and leaves them
 	// out itself.
-	EveryDevice   bool `protobuf:"varint,8,opt,name=every_device,json=everyDevice,proto3" json:"every_device,omitempty"`
+	EveryDevice bool `protobuf:"varint,8,opt,name=every_device,json=everyDevice,proto3" json:"every_device,omitempty"`
+	// aggregate asks for the relations of the events where the answer is limited, aggregate_all in any case.
+	Aggregate    bool `protobuf:"varint,9,opt,name=aggregate,proto3" json:"aggregate,omitempty"`
+	AggregateAll bool `protobuf:"varint,10,opt,name=aggregate_all,json=aggregateAll,proto3" json:"aggregate_all,omitempty"`
+	// ignored are whom the reader ignores: what they sent is not among the relations.
+	Ignored       []string `protobuf:"bytes,11,rep,name=ignored,proto3" json:"ignored,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TimelineRequest) Reset() {
 	*x = TimelineRequest{}
-	mi := &file_api_room_room_proto_msgTypes[10]
+	mi := &file_api_room_room_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -984,7 +1189,7 @@ func (x *TimelineRequest) String() string {
 func (*TimelineRequest) ProtoMessage() {}
 
 func (x *TimelineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[10]
+	mi := &file_api_room_room_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -997,7 +1202,7 @@ func (x *TimelineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineRequest.ProtoReflect.Descriptor instead.
 func (*TimelineRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{10}
+	return file_api_room_room_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *TimelineRequest) GetRoomId() string {
@@ -1056,6 +1261,27 @@ func (x *TimelineRequest) GetEveryDevice() bool {
 	return false
 }
 
+func (x *TimelineRequest) GetAggregate() bool {
+	if x != nil {
+		return x.Aggregate
+	}
+	return false
+}
+
+func (x *TimelineRequest) GetAggregateAll() bool {
+	if x != nil {
+		return x.AggregateAll
+	}
+	return false
+}
+
+func (x *TimelineRequest) GetIgnored() []string {
+	if x != nil {
+		return x.Ignored
+	}
+	return nil
+}
+
 type TimelineResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// events are the newest that pass, oldest first.
@@ -1078,7 +1304,7 @@ type TimelineResponse struct {
 
 func (x *TimelineResponse) Reset() {
 	*x = TimelineResponse{}
-	mi := &file_api_room_room_proto_msgTypes[11]
+	mi := &file_api_room_room_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1090,7 +1316,7 @@ func (x *TimelineResponse) String() string {
 func (*TimelineResponse) ProtoMessage() {}
 
 func (x *TimelineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[11]
+	mi := &file_api_room_room_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1103,7 +1329,7 @@ func (x *TimelineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineResponse.ProtoReflect.Descriptor instead.
 func (*TimelineResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{11}
+	return file_api_room_room_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TimelineResponse) GetEvents() []*Event {
@@ -1148,6 +1374,136 @@ func (x *TimelineResponse) GetAfterSeq() int64 {
 	return 0
 }
 
+type RelationsRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	RoomId   string                 `protobuf:"bytes,1,opt,name=room_id,json=roomId,proto3" json:"room_id,omitempty"`
+	UserId   string                 `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	DeviceId string                 `protobuf:"bytes,3,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
+	// through (inclusive) is the position up to which relations are told of; 0 is the newest.
+	Through       int64    `protobuf:"varint,4,opt,name=through,proto3" json:"through,omitempty"`
+	EventIds      []string `protobuf:"bytes,5,rep,name=event_ids,json=eventIds,proto3" json:"event_ids,omitempty"`
+	Ignored       []string `protobuf:"bytes,6,rep,name=ignored,proto3" json:"ignored,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RelationsRequest) Reset() {
+	*x = RelationsRequest{}
+	mi := &file_api_room_room_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RelationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RelationsRequest) ProtoMessage() {}
+
+func (x *RelationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_room_room_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RelationsRequest.ProtoReflect.Descriptor instead.
+func (*RelationsRequest) Descriptor() ([]byte, []int) {
+	return file_api_room_room_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *RelationsRequest) GetRoomId() string {
+	if x != nil {
+		return x.RoomId
+	}
+	return ""
+}
+
+func (x *RelationsRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *RelationsRequest) GetDeviceId() string {
+	if x != nil {
+		return x.DeviceId
+	}
+	return ""
+}
+
+func (x *RelationsRequest) GetThrough() int64 {
+	if x != nil {
+		return x.Through
+	}
+	return 0
+}
+
+func (x *RelationsRequest) GetEventIds() []string {
+	if x != nil {
+		return x.EventIds
+	}
+	return nil
+}
+
+func (x *RelationsRequest) GetIgnored() []string {
+	if x != nil {
+		return x.Ignored
+	}
+	return nil
+}
+
+type RelationsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// relations are the JSON of m.relations by event id, without the events of which there is nothing to tell.
+	Relations     map[string][]byte `protobuf:"bytes,1,rep,name=relations,proto3" json:"relations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RelationsResponse) Reset() {
+	*x = RelationsResponse{}
+	mi := &file_api_room_room_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RelationsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RelationsResponse) ProtoMessage() {}
+
+func (x *RelationsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_room_room_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RelationsResponse.ProtoReflect.Descriptor instead.
+func (*RelationsResponse) Descriptor() ([]byte, []int) {
+	return file_api_room_room_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RelationsResponse) GetRelations() map[string][]byte {
+	if x != nil {
+		return x.Relations
+	}
+	return nil
+}
+
 type StateRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	RoomId string                 `protobuf:"bytes,1,opt,name=room_id,json=roomId,proto3" json:"room_id,omitempty"`
@@ -1167,7 +1523,7 @@ type StateRequest struct {
 
 func (x *StateRequest) Reset() {
 	*x = StateRequest{}
-	mi := &file_api_room_room_proto_msgTypes[12]
+	mi := &file_api_room_room_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1179,7 +1535,7 @@ func (x *StateRequest) String() string {
 func (*StateRequest) ProtoMessage() {}
 
 func (x *StateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[12]
+	mi := &file_api_room_room_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1192,7 +1548,7 @@ func (x *StateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateRequest.ProtoReflect.Descriptor instead.
 func (*StateRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{12}
+	return file_api_room_room_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StateRequest) GetRoomId() string {
@@ -1249,7 +1605,7 @@ type StateKey struct {
 
 func (x *StateKey) Reset() {
 	*x = StateKey{}
-	mi := &file_api_room_room_proto_msgTypes[13]
+	mi := &file_api_room_room_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1261,7 +1617,7 @@ func (x *StateKey) String() string {
 func (*StateKey) ProtoMessage() {}
 
 func (x *StateKey) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[13]
+	mi := &file_api_room_room_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1274,7 +1630,7 @@ func (x *StateKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateKey.ProtoReflect.Descriptor instead.
 func (*StateKey) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{13}
+	return file_api_room_room_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *StateKey) GetType() string {
@@ -1309,7 +1665,7 @@ type StateResponse struct {
 
 func (x *StateResponse) Reset() {
 	*x = StateResponse{}
-	mi := &file_api_room_room_proto_msgTypes[14]
+	mi := &file_api_room_room_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1321,7 +1677,7 @@ func (x *StateResponse) String() string {
 func (*StateResponse) ProtoMessage() {}
 
 func (x *StateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[14]
+	mi := &file_api_room_room_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1334,7 +1690,7 @@ func (x *StateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateResponse.ProtoReflect.Descriptor instead.
 func (*StateResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{14}
+	return file_api_room_room_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *StateResponse) GetEvents() []*Event {
@@ -1372,7 +1728,7 @@ type Summary struct {
 
 func (x *Summary) Reset() {
 	*x = Summary{}
-	mi := &file_api_room_room_proto_msgTypes[15]
+	mi := &file_api_room_room_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1384,7 +1740,7 @@ func (x *Summary) String() string {
 func (*Summary) ProtoMessage() {}
 
 func (x *Summary) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[15]
+	mi := &file_api_room_room_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1397,7 +1753,7 @@ func (x *Summary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Summary.ProtoReflect.Descriptor instead.
 func (*Summary) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{15}
+	return file_api_room_room_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Summary) GetHeroes() []string {
@@ -1439,7 +1795,7 @@ type StrippedStateRequest struct {
 
 func (x *StrippedStateRequest) Reset() {
 	*x = StrippedStateRequest{}
-	mi := &file_api_room_room_proto_msgTypes[16]
+	mi := &file_api_room_room_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1451,7 +1807,7 @@ func (x *StrippedStateRequest) String() string {
 func (*StrippedStateRequest) ProtoMessage() {}
 
 func (x *StrippedStateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[16]
+	mi := &file_api_room_room_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1464,7 +1820,7 @@ func (x *StrippedStateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StrippedStateRequest.ProtoReflect.Descriptor instead.
 func (*StrippedStateRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{16}
+	return file_api_room_room_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StrippedStateRequest) GetRoomIds() []string {
@@ -1492,7 +1848,7 @@ type StrippedRoom struct {
 
 func (x *StrippedRoom) Reset() {
 	*x = StrippedRoom{}
-	mi := &file_api_room_room_proto_msgTypes[17]
+	mi := &file_api_room_room_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1504,7 +1860,7 @@ func (x *StrippedRoom) String() string {
 func (*StrippedRoom) ProtoMessage() {}
 
 func (x *StrippedRoom) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[17]
+	mi := &file_api_room_room_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1517,7 +1873,7 @@ func (x *StrippedRoom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StrippedRoom.ProtoReflect.Descriptor instead.
 func (*StrippedRoom) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{17}
+	return file_api_room_room_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *StrippedRoom) GetRoomId() string {
@@ -1543,7 +1899,7 @@ type StrippedStateResponse struct {
 
 func (x *StrippedStateResponse) Reset() {
 	*x = StrippedStateResponse{}
-	mi := &file_api_room_room_proto_msgTypes[18]
+	mi := &file_api_room_room_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1555,7 +1911,7 @@ func (x *StrippedStateResponse) String() string {
 func (*StrippedStateResponse) ProtoMessage() {}
 
 func (x *StrippedStateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[18]
+	mi := &file_api_room_room_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1568,7 +1924,7 @@ func (x *StrippedStateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StrippedStateResponse.ProtoReflect.Descriptor instead.
 func (*StrippedStateResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{18}
+	return file_api_room_room_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *StrippedStateResponse) GetRooms() []*StrippedRoom {
@@ -1587,7 +1943,7 @@ type ReceiptsRequest struct {
 
 func (x *ReceiptsRequest) Reset() {
 	*x = ReceiptsRequest{}
-	mi := &file_api_room_room_proto_msgTypes[19]
+	mi := &file_api_room_room_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1599,7 +1955,7 @@ func (x *ReceiptsRequest) String() string {
 func (*ReceiptsRequest) ProtoMessage() {}
 
 func (x *ReceiptsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[19]
+	mi := &file_api_room_room_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1612,7 +1968,7 @@ func (x *ReceiptsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptsRequest.ProtoReflect.Descriptor instead.
 func (*ReceiptsRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{19}
+	return file_api_room_room_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ReceiptsRequest) GetRooms() []*ReceiptsOf {
@@ -1633,7 +1989,7 @@ type ReceiptsOf struct {
 
 func (x *ReceiptsOf) Reset() {
 	*x = ReceiptsOf{}
-	mi := &file_api_room_room_proto_msgTypes[20]
+	mi := &file_api_room_room_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1645,7 +2001,7 @@ func (x *ReceiptsOf) String() string {
 func (*ReceiptsOf) ProtoMessage() {}
 
 func (x *ReceiptsOf) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[20]
+	mi := &file_api_room_room_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1658,7 +2014,7 @@ func (x *ReceiptsOf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptsOf.ProtoReflect.Descriptor instead.
 func (*ReceiptsOf) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{20}
+	return file_api_room_room_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ReceiptsOf) GetRoomId() string {
@@ -1691,7 +2047,7 @@ type ReceiptsResponse struct {
 
 func (x *ReceiptsResponse) Reset() {
 	*x = ReceiptsResponse{}
-	mi := &file_api_room_room_proto_msgTypes[21]
+	mi := &file_api_room_room_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1703,7 +2059,7 @@ func (x *ReceiptsResponse) String() string {
 func (*ReceiptsResponse) ProtoMessage() {}
 
 func (x *ReceiptsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[21]
+	mi := &file_api_room_room_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1716,7 +2072,7 @@ func (x *ReceiptsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptsResponse.ProtoReflect.Descriptor instead.
 func (*ReceiptsResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{21}
+	return file_api_room_room_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ReceiptsResponse) GetReceipts() []*Receipt {
@@ -1735,7 +2091,7 @@ type SetReceiptRequest struct {
 
 func (x *SetReceiptRequest) Reset() {
 	*x = SetReceiptRequest{}
-	mi := &file_api_room_room_proto_msgTypes[22]
+	mi := &file_api_room_room_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1747,7 +2103,7 @@ func (x *SetReceiptRequest) String() string {
 func (*SetReceiptRequest) ProtoMessage() {}
 
 func (x *SetReceiptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[22]
+	mi := &file_api_room_room_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1760,7 +2116,7 @@ func (x *SetReceiptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetReceiptRequest.ProtoReflect.Descriptor instead.
 func (*SetReceiptRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{22}
+	return file_api_room_room_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SetReceiptRequest) GetReceipt() *Receipt {
@@ -1779,7 +2135,7 @@ type SetReceiptResponse struct {
 
 func (x *SetReceiptResponse) Reset() {
 	*x = SetReceiptResponse{}
-	mi := &file_api_room_room_proto_msgTypes[23]
+	mi := &file_api_room_room_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1791,7 +2147,7 @@ func (x *SetReceiptResponse) String() string {
 func (*SetReceiptResponse) ProtoMessage() {}
 
 func (x *SetReceiptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[23]
+	mi := &file_api_room_room_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1804,7 +2160,7 @@ func (x *SetReceiptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetReceiptResponse.ProtoReflect.Descriptor instead.
 func (*SetReceiptResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{23}
+	return file_api_room_room_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SetReceiptResponse) GetPosition() int64 {
@@ -1825,7 +2181,7 @@ type LocateRequest struct {
 
 func (x *LocateRequest) Reset() {
 	*x = LocateRequest{}
-	mi := &file_api_room_room_proto_msgTypes[24]
+	mi := &file_api_room_room_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1837,7 +2193,7 @@ func (x *LocateRequest) String() string {
 func (*LocateRequest) ProtoMessage() {}
 
 func (x *LocateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[24]
+	mi := &file_api_room_room_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1850,7 +2206,7 @@ func (x *LocateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocateRequest.ProtoReflect.Descriptor instead.
 func (*LocateRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{24}
+	return file_api_room_room_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *LocateRequest) GetRoomId() string {
@@ -1889,7 +2245,7 @@ type LocateResponse struct {
 
 func (x *LocateResponse) Reset() {
 	*x = LocateResponse{}
-	mi := &file_api_room_room_proto_msgTypes[25]
+	mi := &file_api_room_room_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1901,7 +2257,7 @@ func (x *LocateResponse) String() string {
 func (*LocateResponse) ProtoMessage() {}
 
 func (x *LocateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[25]
+	mi := &file_api_room_room_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1914,7 +2270,7 @@ func (x *LocateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocateResponse.ProtoReflect.Descriptor instead.
 func (*LocateResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{25}
+	return file_api_room_room_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *LocateResponse) GetPosition() int64 {
@@ -1973,7 +2329,7 @@ type NotesRequest struct {
 
 func (x *NotesRequest) Reset() {
 	*x = NotesRequest{}
-	mi := &file_api_room_room_proto_msgTypes[26]
+	mi := &file_api_room_room_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1985,7 +2341,7 @@ func (x *NotesRequest) String() string {
 func (*NotesRequest) ProtoMessage() {}
 
 func (x *NotesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[26]
+	mi := &file_api_room_room_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1998,7 +2354,7 @@ func (x *NotesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotesRequest.ProtoReflect.Descriptor instead.
 func (*NotesRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{26}
+	return file_api_room_room_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *NotesRequest) GetRoomId() string {
@@ -2042,7 +2398,7 @@ type NotesResponse struct {
 
 func (x *NotesResponse) Reset() {
 	*x = NotesResponse{}
-	mi := &file_api_room_room_proto_msgTypes[27]
+	mi := &file_api_room_room_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2054,7 +2410,7 @@ func (x *NotesResponse) String() string {
 func (*NotesResponse) ProtoMessage() {}
 
 func (x *NotesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[27]
+	mi := &file_api_room_room_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2067,7 +2423,7 @@ func (x *NotesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotesResponse.ProtoReflect.Descriptor instead.
 func (*NotesResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{27}
+	return file_api_room_room_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *NotesResponse) GetNotes() []*NoteAt {
@@ -2103,7 +2459,7 @@ type NoteAt struct {
 
 func (x *NoteAt) Reset() {
 	*x = NoteAt{}
-	mi := &file_api_room_room_proto_msgTypes[28]
+	mi := &file_api_room_room_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2115,7 +2471,7 @@ func (x *NoteAt) String() string {
 func (*NoteAt) ProtoMessage() {}
 
 func (x *NoteAt) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[28]
+	mi := &file_api_room_room_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2128,7 +2484,7 @@ func (x *NoteAt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoteAt.ProtoReflect.Descriptor instead.
 func (*NoteAt) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{28}
+	return file_api_room_room_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *NoteAt) GetSeq() int64 {
@@ -2169,7 +2525,7 @@ type EventsAtRequest struct {
 
 func (x *EventsAtRequest) Reset() {
 	*x = EventsAtRequest{}
-	mi := &file_api_room_room_proto_msgTypes[29]
+	mi := &file_api_room_room_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2181,7 +2537,7 @@ func (x *EventsAtRequest) String() string {
 func (*EventsAtRequest) ProtoMessage() {}
 
 func (x *EventsAtRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[29]
+	mi := &file_api_room_room_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2194,7 +2550,7 @@ func (x *EventsAtRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventsAtRequest.ProtoReflect.Descriptor instead.
 func (*EventsAtRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{29}
+	return file_api_room_room_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *EventsAtRequest) GetRoomId() string {
@@ -2220,7 +2576,7 @@ type EventsAtResponse struct {
 
 func (x *EventsAtResponse) Reset() {
 	*x = EventsAtResponse{}
-	mi := &file_api_room_room_proto_msgTypes[30]
+	mi := &file_api_room_room_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2232,7 +2588,7 @@ func (x *EventsAtResponse) String() string {
 func (*EventsAtResponse) ProtoMessage() {}
 
 func (x *EventsAtResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[30]
+	mi := &file_api_room_room_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2245,7 +2601,7 @@ func (x *EventsAtResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventsAtResponse.ProtoReflect.Descriptor instead.
 func (*EventsAtResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{30}
+	return file_api_room_room_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *EventsAtResponse) GetEvents() []*Event {
@@ -2265,7 +2621,7 @@ type MembershipRequest struct {
 
 func (x *MembershipRequest) Reset() {
 	*x = MembershipRequest{}
-	mi := &file_api_room_room_proto_msgTypes[31]
+	mi := &file_api_room_room_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2277,7 +2633,7 @@ func (x *MembershipRequest) String() string {
 func (*MembershipRequest) ProtoMessage() {}
 
 func (x *MembershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[31]
+	mi := &file_api_room_room_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2290,7 +2646,7 @@ func (x *MembershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembershipRequest.ProtoReflect.Descriptor instead.
 func (*MembershipRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{31}
+	return file_api_room_room_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *MembershipRequest) GetRoomId() string {
@@ -2317,7 +2673,7 @@ type MembershipResponse struct {
 
 func (x *MembershipResponse) Reset() {
 	*x = MembershipResponse{}
-	mi := &file_api_room_room_proto_msgTypes[32]
+	mi := &file_api_room_room_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2329,7 +2685,7 @@ func (x *MembershipResponse) String() string {
 func (*MembershipResponse) ProtoMessage() {}
 
 func (x *MembershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[32]
+	mi := &file_api_room_room_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2342,7 +2698,7 @@ func (x *MembershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembershipResponse.ProtoReflect.Descriptor instead.
 func (*MembershipResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{32}
+	return file_api_room_room_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *MembershipResponse) GetMembership() string {
@@ -2364,7 +2720,7 @@ type Moment struct {
 
 func (x *Moment) Reset() {
 	*x = Moment{}
-	mi := &file_api_room_room_proto_msgTypes[33]
+	mi := &file_api_room_room_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2376,7 +2732,7 @@ func (x *Moment) String() string {
 func (*Moment) ProtoMessage() {}
 
 func (x *Moment) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[33]
+	mi := &file_api_room_room_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2389,7 +2745,7 @@ func (x *Moment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Moment.ProtoReflect.Descriptor instead.
 func (*Moment) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{33}
+	return file_api_room_room_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Moment) GetEpoch() uint64 {
@@ -2422,7 +2778,7 @@ type PeersRequest struct {
 
 func (x *PeersRequest) Reset() {
 	*x = PeersRequest{}
-	mi := &file_api_room_room_proto_msgTypes[34]
+	mi := &file_api_room_room_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2434,7 +2790,7 @@ func (x *PeersRequest) String() string {
 func (*PeersRequest) ProtoMessage() {}
 
 func (x *PeersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[34]
+	mi := &file_api_room_room_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2447,7 +2803,7 @@ func (x *PeersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeersRequest.ProtoReflect.Descriptor instead.
 func (*PeersRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{34}
+	return file_api_room_room_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PeersRequest) GetUserId() string {
@@ -2499,7 +2855,7 @@ type PeersResponse struct {
 
 func (x *PeersResponse) Reset() {
 	*x = PeersResponse{}
-	mi := &file_api_room_room_proto_msgTypes[35]
+	mi := &file_api_room_room_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2511,7 +2867,7 @@ func (x *PeersResponse) String() string {
 func (*PeersResponse) ProtoMessage() {}
 
 func (x *PeersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[35]
+	mi := &file_api_room_room_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2524,7 +2880,7 @@ func (x *PeersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeersResponse.ProtoReflect.Descriptor instead.
 func (*PeersResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{35}
+	return file_api_room_room_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PeersResponse) GetShared() []string {
@@ -2557,7 +2913,7 @@ type EncryptedRoomsRequest struct {
 
 func (x *EncryptedRoomsRequest) Reset() {
 	*x = EncryptedRoomsRequest{}
-	mi := &file_api_room_room_proto_msgTypes[36]
+	mi := &file_api_room_room_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2569,7 +2925,7 @@ func (x *EncryptedRoomsRequest) String() string {
 func (*EncryptedRoomsRequest) ProtoMessage() {}
 
 func (x *EncryptedRoomsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[36]
+	mi := &file_api_room_room_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2582,7 +2938,7 @@ func (x *EncryptedRoomsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EncryptedRoomsRequest.ProtoReflect.Descriptor instead.
 func (*EncryptedRoomsRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{36}
+	return file_api_room_room_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *EncryptedRoomsRequest) GetUserIds() []string {
@@ -2602,7 +2958,7 @@ type EncryptedRoomsResponse struct {
 
 func (x *EncryptedRoomsResponse) Reset() {
 	*x = EncryptedRoomsResponse{}
-	mi := &file_api_room_room_proto_msgTypes[37]
+	mi := &file_api_room_room_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2614,7 +2970,7 @@ func (x *EncryptedRoomsResponse) String() string {
 func (*EncryptedRoomsResponse) ProtoMessage() {}
 
 func (x *EncryptedRoomsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[37]
+	mi := &file_api_room_room_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2627,7 +2983,7 @@ func (x *EncryptedRoomsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EncryptedRoomsResponse.ProtoReflect.Descriptor instead.
 func (*EncryptedRoomsResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{37}
+	return file_api_room_room_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *EncryptedRoomsResponse) GetUsers() []*EncryptedRoomsOf {
@@ -2649,7 +3005,7 @@ type EncryptedRoomsOf struct {
 
 func (x *EncryptedRoomsOf) Reset() {
 	*x = EncryptedRoomsOf{}
-	mi := &file_api_room_room_proto_msgTypes[38]
+	mi := &file_api_room_room_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2661,7 +3017,7 @@ func (x *EncryptedRoomsOf) String() string {
 func (*EncryptedRoomsOf) ProtoMessage() {}
 
 func (x *EncryptedRoomsOf) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[38]
+	mi := &file_api_room_room_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2674,7 +3030,7 @@ func (x *EncryptedRoomsOf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EncryptedRoomsOf.ProtoReflect.Descriptor instead.
 func (*EncryptedRoomsOf) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{38}
+	return file_api_room_room_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *EncryptedRoomsOf) GetUserId() string {
@@ -2702,7 +3058,21 @@ var File_api_room_room_proto protoreflect.FileDescriptor
 
 const file_api_room_room_proto_rawDesc = "" +
 	"\n" +
-	"\x13api/room/room.proto\x12\x0fhongyan.room.v1\"\xa3\x02\n" +
+	"\x13api/room/room.proto\x12\x0fhongyan.room.v1\"B\n" +
+	"\x12ListReportsRequest\x12\x16\n" +
+	"\x06before\x18\x01 \x01(\x03R\x06before\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\x05R\x05limit\"H\n" +
+	"\x13ListReportsResponse\x121\n" +
+	"\areports\x18\x01 \x03(\v2\x17.hongyan.room.v1.ReportR\areports\"\xba\x01\n" +
+	"\x06Report\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x1f\n" +
+	"\vreceived_ms\x18\x02 \x01(\x03R\n" +
+	"receivedMs\x12\x1a\n" +
+	"\breporter\x18\x03 \x01(\tR\breporter\x12\x17\n" +
+	"\aroom_id\x18\x04 \x01(\tR\x06roomId\x12\x19\n" +
+	"\bevent_id\x18\x05 \x01(\tR\aeventId\x12\x17\n" +
+	"\auser_id\x18\x06 \x01(\tR\x06userId\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\"\xa3\x02\n" +
 	"\tEventMeta\x12\x1b\n" +
 	"\tdevice_id\x18\x01 \x01(\tR\bdeviceId\x12\x15\n" +
 	"\x06txn_id\x18\x02 \x01(\tR\x05txnId\x12%\n" +
@@ -2730,7 +3100,7 @@ const file_api_room_room_proto_rawDesc = "" +
 	"redactsSeq\x1a9\n" +
 	"\vLevelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xb2\x01\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xd0\x01\n" +
 	"\x05Event\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\x03R\bposition\x12\x10\n" +
@@ -2739,7 +3109,8 @@ const file_api_room_room_proto_rawDesc = "" +
 	"\x04meta\x18\x05 \x01(\v2\x1a.hongyan.room.v1.EventMetaR\x04meta\x12\x1e\n" +
 	"\n" +
 	"membership\x18\x06 \x01(\tR\n" +
-	"membership\"\xe4\x01\n" +
+	"membership\x12\x1c\n" +
+	"\trelations\x18\a \x01(\fR\trelations\"\xe4\x01\n" +
 	"\aReceipt\x12\x17\n" +
 	"\aroom_id\x18\x01 \x01(\tR\x06roomId\x12\x17\n" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\x12\x19\n" +
@@ -2789,7 +3160,7 @@ const file_api_room_room_proto_rawDesc = "" +
 	"\bposition\x18\x05 \x01(\x03R\bposition\x12!\n" +
 	"\froom_version\x18\x06 \x01(\tR\vroomVersion\"E\n" +
 	"\x0fMembersResponse\x122\n" +
-	"\x05rooms\x18\x01 \x03(\v2\x1c.hongyan.room.v1.RoomMembersR\x05rooms\"\xe1\x01\n" +
+	"\x05rooms\x18\x01 \x03(\v2\x1c.hongyan.room.v1.RoomMembersR\x05rooms\"\xbe\x02\n" +
 	"\x0fTimelineRequest\x12\x17\n" +
 	"\aroom_id\x18\x01 \x01(\tR\x06roomId\x12\x17\n" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\x12\x1b\n" +
@@ -2798,14 +3169,30 @@ const file_api_room_room_proto_rawDesc = "" +
 	"\athrough\x18\x05 \x01(\x03R\athrough\x12\x14\n" +
 	"\x05limit\x18\x06 \x01(\x05R\x05limit\x12\x16\n" +
 	"\x06filter\x18\a \x01(\fR\x06filter\x12!\n" +
-	"\fevery_device\x18\b \x01(\bR\veveryDevice\"\xd6\x01\n" +
+	"\fevery_device\x18\b \x01(\bR\veveryDevice\x12\x1c\n" +
+	"\taggregate\x18\t \x01(\bR\taggregate\x12#\n" +
+	"\raggregate_all\x18\n" +
+	" \x01(\bR\faggregateAll\x12\x18\n" +
+	"\aignored\x18\v \x03(\tR\aignored\"\xd6\x01\n" +
 	"\x10TimelineResponse\x12.\n" +
 	"\x06events\x18\x01 \x03(\v2\x16.hongyan.room.v1.EventR\x06events\x12\x18\n" +
 	"\alimited\x18\x02 \x01(\bR\alimited\x12\x1b\n" +
 	"\tstart_seq\x18\x03 \x01(\x03R\bstartSeq\x12%\n" +
 	"\x0estart_position\x18\x04 \x01(\x03R\rstartPosition\x12\x17\n" +
 	"\aend_seq\x18\x05 \x01(\x03R\x06endSeq\x12\x1b\n" +
-	"\tafter_seq\x18\x06 \x01(\x03R\bafterSeq\"\xbf\x01\n" +
+	"\tafter_seq\x18\x06 \x01(\x03R\bafterSeq\"\xb2\x01\n" +
+	"\x10RelationsRequest\x12\x17\n" +
+	"\aroom_id\x18\x01 \x01(\tR\x06roomId\x12\x17\n" +
+	"\auser_id\x18\x02 \x01(\tR\x06userId\x12\x1b\n" +
+	"\tdevice_id\x18\x03 \x01(\tR\bdeviceId\x12\x18\n" +
+	"\athrough\x18\x04 \x01(\x03R\athrough\x12\x1b\n" +
+	"\tevent_ids\x18\x05 \x03(\tR\beventIds\x12\x18\n" +
+	"\aignored\x18\x06 \x03(\tR\aignored\"\xa2\x01\n" +
+	"\x11RelationsResponse\x12O\n" +
+	"\trelations\x18\x01 \x03(\v21.hongyan.room.v1.RelationsResponse.RelationsEntryR\trelations\x1a<\n" +
+	"\x0eRelationsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"\xbf\x01\n" +
 	"\fStateRequest\x12\x17\n" +
 	"\aroom_id\x18\x01 \x01(\tR\x06roomId\x12\x15\n" +
 	"\x06at_seq\x18\x02 \x01(\x03R\x05atSeq\x12\x1b\n" +
@@ -2913,11 +3300,12 @@ const file_api_room_room_proto_rawDesc = "" +
 	"\tEntryKind\x12\x1a\n" +
 	"\x16ENTRY_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10ENTRY_KIND_EVENT\x10\x01\x12\x16\n" +
-	"\x12ENTRY_KIND_RECEIPT\x10\x022\xaf\b\n" +
+	"\x12ENTRY_KIND_RECEIPT\x10\x022\x83\t\n" +
 	"\x04Room\x12R\n" +
 	"\tUserRooms\x12!.hongyan.room.v1.UserRoomsRequest\x1a\".hongyan.room.v1.UserRoomsResponse\x12L\n" +
 	"\aMembers\x12\x1f.hongyan.room.v1.MembersRequest\x1a .hongyan.room.v1.MembersResponse\x12O\n" +
-	"\bTimeline\x12 .hongyan.room.v1.TimelineRequest\x1a!.hongyan.room.v1.TimelineResponse\x12F\n" +
+	"\bTimeline\x12 .hongyan.room.v1.TimelineRequest\x1a!.hongyan.room.v1.TimelineResponse\x12R\n" +
+	"\tRelations\x12!.hongyan.room.v1.RelationsRequest\x1a\".hongyan.room.v1.RelationsResponse\x12F\n" +
 	"\x05State\x12\x1d.hongyan.room.v1.StateRequest\x1a\x1e.hongyan.room.v1.StateResponse\x12^\n" +
 	"\rStrippedState\x12%.hongyan.room.v1.StrippedStateRequest\x1a&.hongyan.room.v1.StrippedStateResponse\x12O\n" +
 	"\bReceipts\x12 .hongyan.room.v1.ReceiptsRequest\x1a!.hongyan.room.v1.ReceiptsResponse\x12U\n" +
@@ -2929,7 +3317,10 @@ const file_api_room_room_proto_rawDesc = "" +
 	"\x05Notes\x12\x1d.hongyan.room.v1.NotesRequest\x1a\x1e.hongyan.room.v1.NotesResponse\x12O\n" +
 	"\bEventsAt\x12 .hongyan.room.v1.EventsAtRequest\x1a!.hongyan.room.v1.EventsAtResponse\x12F\n" +
 	"\x05Peers\x12\x1d.hongyan.room.v1.PeersRequest\x1a\x1e.hongyan.room.v1.PeersResponse\x12a\n" +
-	"\x0eEncryptedRooms\x12&.hongyan.room.v1.EncryptedRoomsRequest\x1a'.hongyan.room.v1.EncryptedRoomsResponseB\x19Z\x17hongyan/api/room;roompbb\x06proto3"
+	"\x0eEncryptedRooms\x12&.hongyan.room.v1.EncryptedRoomsRequest\x1a'.hongyan.room.v1.EncryptedRoomsResponse2f\n" +
+	"\n" +
+	"Moderation\x12X\n" +
+	"\vListReports\x12#.hongyan.room.v1.ListReportsRequest\x1a$.hongyan.room.v1.ListReportsResponseB\x19Z\x17hongyan/api/room;roompbb\x06proto3"
 
 var (
 	file_api_room_room_proto_rawDescOnce sync.Once
@@ -2944,105 +3335,117 @@ func file_api_room_room_proto_rawDescGZIP() []byte {
 }
 
 var file_api_room_room_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_api_room_room_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_api_room_room_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_api_room_room_proto_goTypes = []any{
 	(EntryKind)(0),                 // 0: hongyan.room.v1.EntryKind
-	(*EventMeta)(nil),              // 1: hongyan.room.v1.EventMeta
-	(*Note)(nil),                   // 2: hongyan.room.v1.Note
-	(*Event)(nil),                  // 3: hongyan.room.v1.Event
-	(*Receipt)(nil),                // 4: hongyan.room.v1.Receipt
-	(*UserRoomsRequest)(nil),       // 5: hongyan.room.v1.UserRoomsRequest
-	(*UserRoom)(nil),               // 6: hongyan.room.v1.UserRoom
-	(*UserRoomsResponse)(nil),      // 7: hongyan.room.v1.UserRoomsResponse
-	(*MembersRequest)(nil),         // 8: hongyan.room.v1.MembersRequest
-	(*RoomMembers)(nil),            // 9: hongyan.room.v1.RoomMembers
-	(*MembersResponse)(nil),        // 10: hongyan.room.v1.MembersResponse
-	(*TimelineRequest)(nil),        // 11: hongyan.room.v1.TimelineRequest
-	(*TimelineResponse)(nil),       // 12: hongyan.room.v1.TimelineResponse
-	(*StateRequest)(nil),           // 13: hongyan.room.v1.StateRequest
-	(*StateKey)(nil),               // 14: hongyan.room.v1.StateKey
-	(*StateResponse)(nil),          // 15: hongyan.room.v1.StateResponse
-	(*Summary)(nil),                // 16: hongyan.room.v1.Summary
-	(*StrippedStateRequest)(nil),   // 17: hongyan.room.v1.StrippedStateRequest
-	(*StrippedRoom)(nil),           // 18: hongyan.room.v1.StrippedRoom
-	(*StrippedStateResponse)(nil),  // 19: hongyan.room.v1.StrippedStateResponse
-	(*ReceiptsRequest)(nil),        // 20: hongyan.room.v1.ReceiptsRequest
-	(*ReceiptsOf)(nil),             // 21: hongyan.room.v1.ReceiptsOf
-	(*ReceiptsResponse)(nil),       // 22: hongyan.room.v1.ReceiptsResponse
-	(*SetReceiptRequest)(nil),      // 23: hongyan.room.v1.SetReceiptRequest
-	(*SetReceiptResponse)(nil),     // 24: hongyan.room.v1.SetReceiptResponse
-	(*LocateRequest)(nil),          // 25: hongyan.room.v1.LocateRequest
-	(*LocateResponse)(nil),         // 26: hongyan.room.v1.LocateResponse
-	(*NotesRequest)(nil),           // 27: hongyan.room.v1.NotesRequest
-	(*NotesResponse)(nil),          // 28: hongyan.room.v1.NotesResponse
-	(*NoteAt)(nil),                 // 29: hongyan.room.v1.NoteAt
-	(*EventsAtRequest)(nil),        // 30: hongyan.room.v1.EventsAtRequest
-	(*EventsAtResponse)(nil),       // 31: hongyan.room.v1.EventsAtResponse
-	(*MembershipRequest)(nil),      // 32: hongyan.room.v1.MembershipRequest
-	(*MembershipResponse)(nil),     // 33: hongyan.room.v1.MembershipResponse
-	(*Moment)(nil),                 // 34: hongyan.room.v1.Moment
-	(*PeersRequest)(nil),           // 35: hongyan.room.v1.PeersRequest
-	(*PeersResponse)(nil),          // 36: hongyan.room.v1.PeersResponse
-	(*EncryptedRoomsRequest)(nil),  // 37: hongyan.room.v1.EncryptedRoomsRequest
-	(*EncryptedRoomsResponse)(nil), // 38: hongyan.room.v1.EncryptedRoomsResponse
-	(*EncryptedRoomsOf)(nil),       // 39: hongyan.room.v1.EncryptedRoomsOf
-	nil,                            // 40: hongyan.room.v1.Note.LevelsEntry
-	nil,                            // 41: hongyan.room.v1.UserRoomsRequest.AfterEntry
-	nil,                            // 42: hongyan.room.v1.Moment.PositionsEntry
+	(*ListReportsRequest)(nil),     // 1: hongyan.room.v1.ListReportsRequest
+	(*ListReportsResponse)(nil),    // 2: hongyan.room.v1.ListReportsResponse
+	(*Report)(nil),                 // 3: hongyan.room.v1.Report
+	(*EventMeta)(nil),              // 4: hongyan.room.v1.EventMeta
+	(*Note)(nil),                   // 5: hongyan.room.v1.Note
+	(*Event)(nil),                  // 6: hongyan.room.v1.Event
+	(*Receipt)(nil),                // 7: hongyan.room.v1.Receipt
+	(*UserRoomsRequest)(nil),       // 8: hongyan.room.v1.UserRoomsRequest
+	(*UserRoom)(nil),               // 9: hongyan.room.v1.UserRoom
+	(*UserRoomsResponse)(nil),      // 10: hongyan.room.v1.UserRoomsResponse
+	(*MembersRequest)(nil),         // 11: hongyan.room.v1.MembersRequest
+	(*RoomMembers)(nil),            // 12: hongyan.room.v1.RoomMembers
+	(*MembersResponse)(nil),        // 13: hongyan.room.v1.MembersResponse
+	(*TimelineRequest)(nil),        // 14: hongyan.room.v1.TimelineRequest
+	(*TimelineResponse)(nil),       // 15: hongyan.room.v1.TimelineResponse
+	(*RelationsRequest)(nil),       // 16: hongyan.room.v1.RelationsRequest
+	(*RelationsResponse)(nil),      // 17: hongyan.room.v1.RelationsResponse
+	(*StateRequest)(nil),           // 18: hongyan.room.v1.StateRequest
+	(*StateKey)(nil),               // 19: hongyan.room.v1.StateKey
+	(*StateResponse)(nil),          // 20: hongyan.room.v1.StateResponse
+	(*Summary)(nil),                // 21: hongyan.room.v1.Summary
+	(*StrippedStateRequest)(nil),   // 22: hongyan.room.v1.StrippedStateRequest
+	(*StrippedRoom)(nil),           // 23: hongyan.room.v1.StrippedRoom
+	(*StrippedStateResponse)(nil),  // 24: hongyan.room.v1.StrippedStateResponse
+	(*ReceiptsRequest)(nil),        // 25: hongyan.room.v1.ReceiptsRequest
+	(*ReceiptsOf)(nil),             // 26: hongyan.room.v1.ReceiptsOf
+	(*ReceiptsResponse)(nil),       // 27: hongyan.room.v1.ReceiptsResponse
+	(*SetReceiptRequest)(nil),      // 28: hongyan.room.v1.SetReceiptRequest
+	(*SetReceiptResponse)(nil),     // 29: hongyan.room.v1.SetReceiptResponse
+	(*LocateRequest)(nil),          // 30: hongyan.room.v1.LocateRequest
+	(*LocateResponse)(nil),         // 31: hongyan.room.v1.LocateResponse
+	(*NotesRequest)(nil),           // 32: hongyan.room.v1.NotesRequest
+	(*NotesResponse)(nil),          // 33: hongyan.room.v1.NotesResponse
+	(*NoteAt)(nil),                 // 34: hongyan.room.v1.NoteAt
+	(*EventsAtRequest)(nil),        // 35: hongyan.room.v1.EventsAtRequest
+	(*EventsAtResponse)(nil),       // 36: hongyan.room.v1.EventsAtResponse
+	(*MembershipRequest)(nil),      // 37: hongyan.room.v1.MembershipRequest
+	(*MembershipResponse)(nil),     // 38: hongyan.room.v1.MembershipResponse
+	(*Moment)(nil),                 // 39: hongyan.room.v1.Moment
+	(*PeersRequest)(nil),           // 40: hongyan.room.v1.PeersRequest
+	(*PeersResponse)(nil),          // 41: hongyan.room.v1.PeersResponse
+	(*EncryptedRoomsRequest)(nil),  // 42: hongyan.room.v1.EncryptedRoomsRequest
+	(*EncryptedRoomsResponse)(nil), // 43: hongyan.room.v1.EncryptedRoomsResponse
+	(*EncryptedRoomsOf)(nil),       // 44: hongyan.room.v1.EncryptedRoomsOf
+	nil,                            // 45: hongyan.room.v1.Note.LevelsEntry
+	nil,                            // 46: hongyan.room.v1.UserRoomsRequest.AfterEntry
+	nil,                            // 47: hongyan.room.v1.RelationsResponse.RelationsEntry
+	nil,                            // 48: hongyan.room.v1.Moment.PositionsEntry
 }
 var file_api_room_room_proto_depIdxs = []int32{
-	2,  // 0: hongyan.room.v1.EventMeta.note:type_name -> hongyan.room.v1.Note
-	40, // 1: hongyan.room.v1.Note.levels:type_name -> hongyan.room.v1.Note.LevelsEntry
-	1,  // 2: hongyan.room.v1.Event.meta:type_name -> hongyan.room.v1.EventMeta
-	41, // 3: hongyan.room.v1.UserRoomsRequest.after:type_name -> hongyan.room.v1.UserRoomsRequest.AfterEntry
-	6,  // 4: hongyan.room.v1.UserRoomsResponse.rooms:type_name -> hongyan.room.v1.UserRoom
-	9,  // 5: hongyan.room.v1.MembersResponse.rooms:type_name -> hongyan.room.v1.RoomMembers
-	3,  // 6: hongyan.room.v1.TimelineResponse.events:type_name -> hongyan.room.v1.Event
-	14, // 7: hongyan.room.v1.StateRequest.keys:type_name -> hongyan.room.v1.StateKey
-	3,  // 8: hongyan.room.v1.StateResponse.events:type_name -> hongyan.room.v1.Event
-	16, // 9: hongyan.room.v1.StateResponse.summary:type_name -> hongyan.room.v1.Summary
-	18, // 10: hongyan.room.v1.StrippedStateResponse.rooms:type_name -> hongyan.room.v1.StrippedRoom
-	21, // 11: hongyan.room.v1.ReceiptsRequest.rooms:type_name -> hongyan.room.v1.ReceiptsOf
-	4,  // 12: hongyan.room.v1.ReceiptsResponse.receipts:type_name -> hongyan.room.v1.Receipt
-	4,  // 13: hongyan.room.v1.SetReceiptRequest.receipt:type_name -> hongyan.room.v1.Receipt
-	29, // 14: hongyan.room.v1.NotesResponse.notes:type_name -> hongyan.room.v1.NoteAt
-	2,  // 15: hongyan.room.v1.NoteAt.note:type_name -> hongyan.room.v1.Note
-	3,  // 16: hongyan.room.v1.EventsAtResponse.events:type_name -> hongyan.room.v1.Event
-	42, // 17: hongyan.room.v1.Moment.positions:type_name -> hongyan.room.v1.Moment.PositionsEntry
-	34, // 18: hongyan.room.v1.PeersRequest.after:type_name -> hongyan.room.v1.Moment
-	34, // 19: hongyan.room.v1.PeersRequest.through:type_name -> hongyan.room.v1.Moment
-	39, // 20: hongyan.room.v1.EncryptedRoomsResponse.users:type_name -> hongyan.room.v1.EncryptedRoomsOf
-	5,  // 21: hongyan.room.v1.Room.UserRooms:input_type -> hongyan.room.v1.UserRoomsRequest
-	8,  // 22: hongyan.room.v1.Room.Members:input_type -> hongyan.room.v1.MembersRequest
-	11, // 23: hongyan.room.v1.Room.Timeline:input_type -> hongyan.room.v1.TimelineRequest
-	13, // 24: hongyan.room.v1.Room.State:input_type -> hongyan.room.v1.StateRequest
-	17, // 25: hongyan.room.v1.Room.StrippedState:input_type -> hongyan.room.v1.StrippedStateRequest
-	20, // 26: hongyan.room.v1.Room.Receipts:input_type -> hongyan.room.v1.ReceiptsRequest
-	23, // 27: hongyan.room.v1.Room.SetReceipt:input_type -> hongyan.room.v1.SetReceiptRequest
-	25, // 28: hongyan.room.v1.Room.Locate:input_type -> hongyan.room.v1.LocateRequest
-	32, // 29: hongyan.room.v1.Room.Membership:input_type -> hongyan.room.v1.MembershipRequest
-	27, // 30: hongyan.room.v1.Room.Notes:input_type -> hongyan.room.v1.NotesRequest
-	30, // 31: hongyan.room.v1.Room.EventsAt:input_type -> hongyan.room.v1.EventsAtRequest
-	35, // 32: hongyan.room.v1.Room.Peers:input_type -> hongyan.room.v1.PeersRequest
-	37, // 33: hongyan.room.v1.Room.EncryptedRooms:input_type -> hongyan.room.v1.EncryptedRoomsRequest
-	7,  // 34: hongyan.room.v1.Room.UserRooms:output_type -> hongyan.room.v1.UserRoomsResponse
-	10, // 35: hongyan.room.v1.Room.Members:output_type -> hongyan.room.v1.MembersResponse
-	12, // 36: hongyan.room.v1.Room.Timeline:output_type -> hongyan.room.v1.TimelineResponse
-	15, // 37: hongyan.room.v1.Room.State:output_type -> hongyan.room.v1.StateResponse
-	19, // 38: hongyan.room.v1.Room.StrippedState:output_type -> hongyan.room.v1.StrippedStateResponse
-	22, // 39: hongyan.room.v1.Room.Receipts:output_type -> hongyan.room.v1.ReceiptsResponse
-	24, // 40: hongyan.room.v1.Room.SetReceipt:output_type -> hongyan.room.v1.SetReceiptResponse
-	26, // 41: hongyan.room.v1.Room.Locate:output_type -> hongyan.room.v1.LocateResponse
-	33, // 42: hongyan.room.v1.Room.Membership:output_type -> hongyan.room.v1.MembershipResponse
-	28, // 43: hongyan.room.v1.Room.Notes:output_type -> hongyan.room.v1.NotesResponse
-	31, // 44: hongyan.room.v1.Room.EventsAt:output_type -> hongyan.room.v1.EventsAtResponse
-	36, // 45: hongyan.room.v1.Room.Peers:output_type -> hongyan.room.v1.PeersResponse
-	38, // 46: hongyan.room.v1.Room.EncryptedRooms:output_type -> hongyan.room.v1.EncryptedRoomsResponse
-	34, // [34:47] is the sub-list for method output_type
-	21, // [21:34] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	3,  // 0: hongyan.room.v1.ListReportsResponse.reports:type_name -> hongyan.room.v1.Report
+	5,  // 1: hongyan.room.v1.EventMeta.note:type_name -> hongyan.room.v1.Note
+	45, // 2: hongyan.room.v1.Note.levels:type_name -> hongyan.room.v1.Note.LevelsEntry
+	4,  // 3: hongyan.room.v1.Event.meta:type_name -> hongyan.room.v1.EventMeta
+	46, // 4: hongyan.room.v1.UserRoomsRequest.after:type_name -> hongyan.room.v1.UserRoomsRequest.AfterEntry
+	9,  // 5: hongyan.room.v1.UserRoomsResponse.rooms:type_name -> hongyan.room.v1.UserRoom
+	12, // 6: hongyan.room.v1.MembersResponse.rooms:type_name -> hongyan.room.v1.RoomMembers
+	6,  // 7: hongyan.room.v1.TimelineResponse.events:type_name -> hongyan.room.v1.Event
+	47, // 8: hongyan.room.v1.RelationsResponse.relations:type_name -> hongyan.room.v1.RelationsResponse.RelationsEntry
+	19, // 9: hongyan.room.v1.StateRequest.keys:type_name -> hongyan.room.v1.StateKey
+	6,  // 10: hongyan.room.v1.StateResponse.events:type_name -> hongyan.room.v1.Event
+	21, // 11: hongyan.room.v1.StateResponse.summary:type_name -> hongyan.room.v1.Summary
+	23, // 12: hongyan.room.v1.StrippedStateResponse.rooms:type_name -> hongyan.room.v1.StrippedRoom
+	26, // 13: hongyan.room.v1.ReceiptsRequest.rooms:type_name -> hongyan.room.v1.ReceiptsOf
+	7,  // 14: hongyan.room.v1.ReceiptsResponse.receipts:type_name -> hongyan.room.v1.Receipt
+	7,  // 15: hongyan.room.v1.SetReceiptRequest.receipt:type_name -> hongyan.room.v1.Receipt
+	34, // 16: hongyan.room.v1.NotesResponse.notes:type_name -> hongyan.room.v1.NoteAt
+	5,  // 17: hongyan.room.v1.NoteAt.note:type_name -> hongyan.room.v1.Note
+	6,  // 18: hongyan.room.v1.EventsAtResponse.events:type_name -> hongyan.room.v1.Event
+	48, // 19: hongyan.room.v1.Moment.positions:type_name -> hongyan.room.v1.Moment.PositionsEntry
+	39, // 20: hongyan.room.v1.PeersRequest.after:type_name -> hongyan.room.v1.Moment
+	39, // 21: hongyan.room.v1.PeersRequest.through:type_name -> hongyan.room.v1.Moment
+	44, // 22: hongyan.room.v1.EncryptedRoomsResponse.users:type_name -> hongyan.room.v1.EncryptedRoomsOf
+	8,  // 23: hongyan.room.v1.Room.UserRooms:input_type -> hongyan.room.v1.UserRoomsRequest
+	11, // 24: hongyan.room.v1.Room.Members:input_type -> hongyan.room.v1.MembersRequest
+	14, // 25: hongyan.room.v1.Room.Timeline:input_type -> hongyan.room.v1.TimelineRequest
+	16, // 26: hongyan.room.v1.Room.Relations:input_type -> hongyan.room.v1.RelationsRequest
+	18, // 27: hongyan.room.v1.Room.State:input_type -> hongyan.room.v1.StateRequest
+	22, // 28: hongyan.room.v1.Room.StrippedState:input_type -> hongyan.room.v1.StrippedStateRequest
+	25, // 29: hongyan.room.v1.Room.Receipts:input_type -> hongyan.room.v1.ReceiptsRequest
+	28, // 30: hongyan.room.v1.Room.SetReceipt:input_type -> hongyan.room.v1.SetReceiptRequest
+	30, // 31: hongyan.room.v1.Room.Locate:input_type -> hongyan.room.v1.LocateRequest
+	37, // 32: hongyan.room.v1.Room.Membership:input_type -> hongyan.room.v1.MembershipRequest
+	32, // 33: hongyan.room.v1.Room.Notes:input_type -> hongyan.room.v1.NotesRequest
+	35, // 34: hongyan.room.v1.Room.EventsAt:input_type -> hongyan.room.v1.EventsAtRequest
+	40, // 35: hongyan.room.v1.Room.Peers:input_type -> hongyan.room.v1.PeersRequest
+	42, // 36: hongyan.room.v1.Room.EncryptedRooms:input_type -> hongyan.room.v1.EncryptedRoomsRequest
+	1,  // 37: hongyan.room.v1.Moderation.ListReports:input_type -> hongyan.room.v1.ListReportsRequest
+	10, // 38: hongyan.room.v1.Room.UserRooms:output_type -> hongyan.room.v1.UserRoomsResponse
+	13, // 39: hongyan.room.v1.Room.Members:output_type -> hongyan.room.v1.MembersResponse
+	15, // 40: hongyan.room.v1.Room.Timeline:output_type -> hongyan.room.v1.TimelineResponse
+	17, // 41: hongyan.room.v1.Room.Relations:output_type -> hongyan.room.v1.RelationsResponse
+	20, // 42: hongyan.room.v1.Room.State:output_type -> hongyan.room.v1.StateResponse
+	24, // 43: hongyan.room.v1.Room.StrippedState:output_type -> hongyan.room.v1.StrippedStateResponse
+	27, // 44: hongyan.room.v1.Room.Receipts:output_type -> hongyan.room.v1.ReceiptsResponse
+	29, // 45: hongyan.room.v1.Room.SetReceipt:output_type -> hongyan.room.v1.SetReceiptResponse
+	31, // 46: hongyan.room.v1.Room.Locate:output_type -> hongyan.room.v1.LocateResponse
+	38, // 47: hongyan.room.v1.Room.Membership:output_type -> hongyan.room.v1.MembershipResponse
+	33, // 48: hongyan.room.v1.Room.Notes:output_type -> hongyan.room.v1.NotesResponse
+	36, // 49: hongyan.room.v1.Room.EventsAt:output_type -> hongyan.room.v1.EventsAtResponse
+	41, // 50: hongyan.room.v1.Room.Peers:output_type -> hongyan.room.v1.PeersResponse
+	43, // 51: hongyan.room.v1.Room.EncryptedRooms:output_type -> hongyan.room.v1.EncryptedRoomsResponse
+	2,  // 52: hongyan.room.v1.Moderation.ListReports:output_type -> hongyan.room.v1.ListReportsResponse
+	38, // [38:53] is the sub-list for method output_type
+	23, // [23:38] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_api_room_room_proto_init() }
@@ -3056,9 +3459,9 @@ func file_api_room_room_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_room_room_proto_rawDesc), len(file_api_room_room_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   42,
+			NumMessages:   48,
 			NumExtensions: 0,
-			NumServices:   1,
+			NumServices:   2,
 		},
 		GoTypes:           file_api_room_room_proto_goTypes,
 		DependencyIndexes: file_api_room_room_proto_depIdxs,

@@ -24,6 +24,7 @@ const (
 	Room_UserRooms_FullMethodName      = "/hongyan.room.v1.Room/UserRooms"
 	Room_Members_FullMethodName        = "/hongyan.room.v1.Room/Members"
 	Room_Timeline_FullMethodName       = "/hongyan.room.v1.Room/Timeline"
+	Room_Relations_FullMethodName      = "/hongyan.room.v1.Room/Relations"
 	Room_State_FullMethodName          = "/hongyan.room.v1.Room/State"
 	Room_StrippedState_FullMethodName  = "/hongyan.room.v1.Room/StrippedState"
 	Room_Receipts_FullMethodName       = "/hongyan.room.v1.Room/Receipts"
@@ -48,6 +49,8 @@ type RoomClient interface {
 	Members(ctx context.Context, in *MembersRequest, opts ...grpc.CallOption) (*MembersResponse, error)
 	// Timeline gives the newest events of a room in a range of positions that the user may see, oldest first.
 	Timeline(ctx context.Context, in *TimelineRequest, opts ...grpc.CallOption) (*TimelineResponse, error)
+	// Relations gives what a user is told of the events that relate to some events.
+	Relations(ctx context.Context, in *RelationsRequest, opts ...grpc.CallOption) (*RelationsResponse, error)
 	// State gives the state of a room at a sequence number, or what changed of it since an earlier one.
 	State(ctx context.Context, in *StateRequest, opts ...grpc.CallOption) (*StateResponse, error)
 	// StrippedState gives what an invited or knocking user may know of rooms.
@@ -105,6 +108,16 @@ func (c *roomClient) Timeline(ctx context.Context, in *TimelineRequest, opts ...
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(TimelineResponse)
 	err := c.cc.Invoke(ctx, Room_Timeline_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *roomClient) Relations(ctx context.Context, in *RelationsRequest, opts ...grpc.CallOption) (*RelationsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RelationsResponse)
+	err := c.cc.Invoke(ctx, Room_Relations_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -223,6 +236,8 @@ type RoomServer interface {
 	Members(context.Context, *MembersRequest) (*MembersResponse, error)
 	// Timeline gives the newest events of a room in a range of positions that the user may see, oldest first.
 	Timeline(context.Context, *TimelineRequest) (*TimelineResponse, error)
+	// Relations gives what a user is told of the events that relate to some events.
+	Relations(context.Context, *RelationsRequest) (*RelationsResponse, error)
 	// State gives the state of a room at a sequence number, or what changed of it since an earlier one.
 	State(context.Context, *StateRequest) (*StateResponse, error)
 	// StrippedState gives what an invited or knocking user may know of rooms.
@@ -264,6 +279,9 @@ func (UnimplementedRoomServer) Members(context.Context, *MembersRequest) (*Membe
 }
 func (UnimplementedRoomServer) Timeline(context.Context, *TimelineRequest) (*TimelineResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Timeline not implemented")
+}
+func (UnimplementedRoomServer) Relations(context.Context, *RelationsRequest) (*RelationsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Relations not implemented")
 }
 func (UnimplementedRoomServer) State(context.Context, *StateRequest) (*StateResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method State not implemented")
@@ -366,6 +384,24 @@ func _Room_Timeline_Handler(srv interface{}, ctx context.Context, dec func(inter
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(RoomServer).Timeline(ctx, req.(*TimelineRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Room_Relations_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RelationsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RoomServer).Relations(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Room_Relations_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RoomServer).Relations(ctx, req.(*RelationsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -570,6 +606,10 @@ var Room_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Room_Timeline_Handler,
 		},
 		{
+			MethodName: "Relations",
+			Handler:    _Room_Relations_Handler,
+		},
+		{
 			MethodName: "State",
 			Handler:    _Room_State_Handler,
 		},
@@ -608,6 +648,114 @@ var Room_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "EncryptedRooms",
 			Handler:    _Room_EncryptedRooms_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "api/room/room.proto",
+}
+
+const (
+	Moderation_ListReports_FullMethodName = "/hongyan.room.v1.Moderation/ListReports"
+)
+
+// ModerationClient is the client API for Moderation service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// Moderation is what the operator of the machine may ask.
+type ModerationClient interface {
+	// ListReports lists what users have reported, the newest first.
+	ListReports(ctx context.Context, in *ListReportsRequest, opts ...grpc.CallOption) (*ListReportsResponse, error)
+}
+
+type moderationClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewModerationClient(cc grpc.ClientConnInterface) ModerationClient {
+	return &moderationClient{cc}
+}
+
+func (c *moderationClient) ListReports(ctx context.Context, in *ListReportsRequest, opts ...grpc.CallOption) (*ListReportsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListReportsResponse)
+	err := c.cc.Invoke(ctx, Moderation_ListReports_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// ModerationServer is the server API for Moderation service.
+// All implementations must embed UnimplementedModerationServer
+// for forward compatibility.
+//
+// Moderation is what the operator of the machine may ask.
+type ModerationServer interface {
+	// ListReports lists what users have reported, the newest first.
+	ListReports(context.Context, *ListReportsRequest) (*ListReportsResponse, error)
+	mustEmbedUnimplementedModerationServer()
+}
+
+// UnimplementedModerationServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedModerationServer struct{}
+
+func (UnimplementedModerationServer) ListReports(context.Context, *ListReportsRequest) (*ListReportsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListReports not implemented")
+}
+func (UnimplementedModerationServer) mustEmbedUnimplementedModerationServer() {}
+func (UnimplementedModerationServer) testEmbeddedByValue()                    {}
+
+// UnsafeModerationServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to ModerationServer will
+// result in compilation errors.
+type UnsafeModerationServer interface {
+	mustEmbedUnimplementedModerationServer()
+}
+
+func RegisterModerationServer(s grpc.ServiceRegistrar, srv ModerationServer) {
+	// If the following call panics, it indicates UnimplementedModerationServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&Moderation_ServiceDesc, srv)
+}
+
+func _Moderation_ListReports_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListReportsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ModerationServer).ListReports(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Moderation_ListReports_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ModerationServer).ListReports(ctx, req.(*ListReportsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// Moderation_ServiceDesc is the grpc.ServiceDesc for Moderation service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var Moderation_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "hongyan.room.v1.Moderation",
+	HandlerType: (*ModerationServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "ListReports",
+			Handler:    _Moderation_ListReports_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"hongyan/app/cli"
+	"hongyan/test/freeport"
 )
 
 // output is what a command prints, while it runs.
@@ -64,7 +66,7 @@ func TestVersion(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	out := must(t, "", "--help")
-	for _, command := range []string{"serve", "user", "token", "config", "backup", "restore", "migrate", "version", "bench"} {
+	for _, command := range []string{"serve", "user", "token", "reports", "config", "backup", "restore", "migrate", "version", "bench"} {
 		require.Contains(t, out, "\n  "+command)
 	}
 	out = must(t, "", "serve", "--help")
@@ -111,12 +113,14 @@ func TestConfigCheckAndPrint(t *testing.T) {
 func TestAdministration(t *testing.T) {
 	dir := t.TempDir()
 	fails(t, "no server runs on the data directory", "user", "list", "--data-dir", dir)
+	address, err := freeport.On(t.Context(), "127.0.0.1")
+	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	var stderr output
 	done := make(chan int, 1)
 	go func() {
 		done <- cli.Main(ctx, "v0-test", []string{
-			"serve", "--data-dir", dir, "--listen", "127.0.0.1:0", "--registration", "closed", "--drain-spread", "0s",
+			"serve", "--data-dir", dir, "--listen", address, "--registration", "closed", "--drain-spread", "0s",
 			"--identity-passwords-memory-kib", "64", "--identity-passwords-iterations", "1",
 		}, strings.NewReader(""), &output{}, &stderr)
 	}()
@@ -150,8 +154,31 @@ func TestAdministration(t *testing.T) {
 	must(t, "", with("token", "remove", token)...)
 	require.NotContains(t, must(t, "", with("token", "list")...), token)
 
+	require.Regexp(t, `^TIME +BY +ROOM +EVENT +USER +REASON\n$`, must(t, "", with("reports")...))
+	report(t, address)
+	require.Regexp(t, `(?m)^2.* @alice:localhost  -  +-  +@alice:localhost  "it was\\tme"$`, must(t, "", with("reports", "--limit", "5")...))
+
 	stop()
 	require.Zero(t, <-done)
 	require.NotContains(t, stderr.String(), "correct horse")
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+}
+
+// report signs alice in at a server and has her report herself.
+func report(t *testing.T, at string) {
+	t.Helper()
+	post := func(path, token, body string) map[string]any {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+at+"/_matrix/client/v3"+path, strings.NewReader(body))
+		require.NoError(t, err)
+		r.Header.Set("Authorization", "Bearer "+token)
+		resp, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		defer func() { _ = resp.Body.Close() }()
+		require.Equal(t, http.StatusOK, resp.StatusCode, path)
+		var answer map[string]any
+		require.NoError(t, json.NewDecoder(resp.Body).Decode(&answer))
+		return answer
+	}
+	in := post("/login", "", `{"type":"m.login.password","identifier":{"type":"m.id.user","user":"alice"},"password":"correct horse"}`)
+	post("/users/@alice:localhost/report", in["access_token"].(string), `{"reason":"it was\tme"}`)
 }

@@ -32,8 +32,13 @@ func userCommand() *cobra.Command {
 // adminRun runs with a connection to the administration of the server.
 type adminRun func(ctx context.Context, cmd *cobra.Command, admin *app.Admin, args []string) error
 
-// withAdmin makes a command one that speaks to the running server.
+// withAdmin makes a command one that speaks to the running server about accounts.
 func withAdmin(cmd *cobra.Command, run adminRun) *cobra.Command {
+	return withService(cmd, "identity, which has the accounts", run)
+}
+
+// withService makes a command one that speaks to the running server, which must run a service.
+func withService(cmd *cobra.Command, service string, run adminRun) *cobra.Command {
 	flags := addSettings(cmd, func(s app.Setting) bool { return s.Key == "data_dir" })
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cfg, err := flags.load(cmd)
@@ -47,8 +52,8 @@ func withAdmin(cmd *cobra.Command, run adminRun) *cobra.Command {
 		defer func() { _ = admin.Close() }() // everything was answered
 		err = run(cmd.Context(), cmd, admin, args)
 		if status.Code(err) == codes.Unimplemented {
-			return fmt.Errorf("the server on %s does not run identity, which has the accounts: name the data directory of one "+
-				"that does with --data-dir", cfg.DataDir)
+			return fmt.Errorf("the server on %s does not run %s: name the data directory of one that does with --data-dir",
+				cfg.DataDir, service)
 		}
 		return err
 	}

@@ -48,6 +48,8 @@ func TestDefaultRules(t *testing.T) {
 		"reaction":                 {build(t, "m.reaction", nil, object{}), pair, ".m.rule.reaction", false, false, ""},
 		"server acl":               {build(t, "m.room.server_acl", ptr(""), object{}), pair, ".m.rule.room.server_acl", false, false, ""},
 		"edit":                     {message(object{"msgtype": "m.text", "body": "x", "m.relates_to": object{"rel_type": "m.replace"}}), pair, ".m.rule.suppress_edits", false, false, ""},
+		"edit that mentions":       {message(object{"body": "x", "m.mentions": object{"user_ids": []any{string(alice)}}, "m.relates_to": object{"rel_type": "m.replace"}}), pair, ".m.rule.is_user_mention", true, true, "default"},
+		"edit, mentioned before":   {message(object{"body": "x", "m.mentions": object{}, "m.new_content": mentions(object{"user_ids": []any{string(alice)}}), "m.relates_to": object{"rel_type": "m.replace"}}), pair, ".m.rule.suppress_edits", false, false, ""},
 		"topic":                    {build(t, "m.room.topic", ptr(""), object{"topic": "alice"}), pair, "", false, false, ""},
 		"body no string":           {message(object{"body": 5}), group(), ".m.rule.message", true, false, ""},
 		"mentions of wrong shapes": {message(mentions(object{"user_ids": string(alice), "room": 1})), loud, ".m.rule.message", true, false, ""},

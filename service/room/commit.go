@@ -37,7 +37,7 @@ func (w *working) append(ctx context.Context) (eventlog.Append, error) {
 		}
 		a.Rows = append(a.Rows, row)
 		if rel := relationOf(e.event); rel.stored() && len(e.meta.RedactedBecause) == 0 {
-			a.Rows = append(a.Rows, store.RelationRow(stream.ID, rel.eventID, e.seq, rel.relType, string(e.event.Sender())))
+			a.Rows = append(a.Rows, store.RelationRow(stream.ID, rel.row(e.event, e.seq)))
 		}
 		a.Rows = w.stateRows(a.Rows, i)
 		if stream.Seq > 0 && closesToGuests(e.event) { // nobody is in a new room
@@ -51,6 +51,7 @@ func (w *working) append(ctx context.Context) (eventlog.Append, error) {
 	if a.Rows, err = w.profileRows(ctx, a.Rows); err != nil {
 		return eventlog.Append{}, err
 	}
+	a.Rows = w.threadRows(a.Rows)
 	last := w.events[len(w.events)-1]
 	a.Rows = append(a.Rows, store.ExtremityRow(stream.ID, string(last.event.ID()), last.event.Depth(), last.seq))
 	return a, nil

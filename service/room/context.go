@@ -23,7 +23,11 @@ func (s *Service) getEvent(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	out, err := s.reads.writer(v, caller.DeviceID).event(nil, e)
+	writer := s.reads.writer(v, caller.DeviceID)
+	if err := s.reads.aggregate(r.Context(), writer, []shown{e}, s.reads.ignoring(caller.UserID)); err != nil {
+		return err
+	}
+	out, err := writer.event(nil, e)
 	if err != nil {
 		return err
 	}
@@ -71,6 +75,10 @@ func (s *Service) getContext(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	out := s.reads.writer(v, caller.DeviceID)
+	all := slices.Concat(a.before.events, []shown{e}, a.after.events)
+	if err := s.reads.aggregate(ctx, out, all, s.reads.ignoring(caller.UserID)); err != nil {
+		return err
+	}
 	var b body
 	b.text("start", start)
 	b.text("end", end)

@@ -59,6 +59,9 @@ func (s *Service) getMessages(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	out := s.reads.writer(v, caller.DeviceID)
+	if err := s.reads.aggregate(ctx, out, p.events, s.reads.ignoring(caller.UserID)); err != nil {
+		return err
+	}
 	var b body
 	b.text("start", start)
 	b.events("chunk", out, p.events)

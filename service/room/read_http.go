@@ -18,6 +18,11 @@ func (s *Service) readBindings() []httpx.Binding {
 		}
 	}
 	const room = "roomId"
+	v1 := func(path string, handler httpx.HandlerFunc) httpx.Binding {
+		b := get(path, room, handler)
+		b.Path = "/_matrix/client/v1" + path
+		return b
+	}
 	bindings := []httpx.Binding{
 		get("/joined_rooms", httpx.KeyUser, s.getJoinedRooms),
 		get("/rooms/{roomId}/state", room, s.getState),
@@ -29,6 +34,10 @@ func (s *Service) readBindings() []httpx.Binding {
 		get("/rooms/{roomId}/context/{eventId}", room, s.getContext),
 		get("/rooms/{roomId}/members", room, s.getMembers),
 		get("/rooms/{roomId}/joined_members", room, s.getJoinedMembers),
+		v1("/rooms/{roomId}/relations/{eventId}", s.getRelations),
+		v1("/rooms/{roomId}/relations/{eventId}/{relType}", s.getRelations),
+		v1("/rooms/{roomId}/relations/{eventId}/{relType}/{eventType}", s.getRelations),
+		v1("/rooms/{roomId}/threads", s.getThreads),
 	}
 	return append(bindings, s.discoveryBindings()...)
 }

@@ -23,6 +23,8 @@ const (
 // matcher says which events are wanted; nil wants all.
 type matcher struct {
 	filter *filter.RoomEventFilter
+	// ignored are the users of whom only state events are wanted.
+	ignored map[string]struct{}
 }
 
 // match returns a filter as a matcher.
@@ -30,12 +32,18 @@ func match(f *filter.RoomEventFilter) *matcher {
 	if f.PassesAll() {
 		return nil
 	}
-	return &matcher{f}
+	return &matcher{filter: f}
 }
 
 // matches looks at an event by itself.
 func (m *matcher) matches(e *event.Event) bool {
-	return m == nil || m.filter.Match(filter.Subject{
+	if m == nil {
+		return true
+	}
+	if _, ignored := m.ignored[string(e.Sender())]; ignored && !e.IsState() {
+		return false
+	}
+	return m.filter.Match(filter.Subject{
 		Type: e.Type(), Sender: string(e.Sender()), RoomID: string(e.RoomID()),
 		HasURL: e.ContentValue("url") != nil, RelType: relationOf(e).relType,
 	})
@@ -74,8 +82,16 @@ type page struct {
 	full bool
 }
 
+// source reads events in (after, through] of a room, those that come first in its direction.
+type source func(ctx context.Context, room, after, through int64, limit int) ([]store.Event, error)
+
 // backward reads the newest visible and wanted events in (after, through], newest first.
 func (r *reads) backward(ctx context.Context, v *view, after, through int64, limit int, want *matcher) (page, error) {
+	return r.backwardFrom(ctx, v, r.store.Backward, after, through, limit, want)
+}
+
+// backwardFrom is backward for the events of a source.
+func (r *reads) backwardFrom(ctx context.Context, v *view, from source, after, through int64, limit int, want *matcher) (page, error) {
 	p := page{end: place{through, -1}}
 	scan := newScan(limit, want)
 	for {
@@ -85,11 +101,11 @@ func (r *reads) backward(ctx context.Context, v *view, after, through int64, lim
 			break
 		}
 		n := scan.next(len(p.events))
-		events, err := r.store.Backward(ctx, v.ID, s.first-1, s.last, n)
+		events, err := from(ctx, v.ID, s.first-1, s.last, n)
 		if err != nil {
 			return page{}, err
 		}
-		if len(events) == 0 { // an entry that is no event; none are written now
+		if len(events) == 0 {
 			p.end = place{s.first - 1, -1}
 			continue
 		}
@@ -103,6 +119,11 @@ func (r *reads) backward(ctx context.Context, v *view, after, through int64, lim
 
 // forward reads the oldest visible and wanted events in (after, through], oldest first.
 func (r *reads) forward(ctx context.Context, v *view, after, through int64, limit int, want *matcher) (page, error) {
+	return r.forwardFrom(ctx, v, r.store.Forward, after, through, limit, want)
+}
+
+// forwardFrom is forward for the events of a source.
+func (r *reads) forwardFrom(ctx context.Context, v *view, from source, after, through int64, limit int, want *matcher) (page, error) {
 	p := page{end: place{after, -1}}
 	scan := newScan(limit, want)
 	for {
@@ -112,7 +133,7 @@ func (r *reads) forward(ctx context.Context, v *view, after, through int64, limi
 			break
 		}
 		n := scan.next(len(p.events))
-		events, err := r.store.Forward(ctx, v.ID, s.first-1, s.last, n)
+		events, err := from(ctx, v.ID, s.first-1, s.last, n)
 		if err != nil {
 			return page{}, err
 		}

@@ -12,7 +12,9 @@ import (
 )
 
 const (
-	relThread = "m.thread"
+	relThread     = "m.thread"
+	relReplace    = "m.replace"
+	relAnnotation = "m.annotation"
 	// mainThread is the thread id of what is in no thread.
 	mainThread = "main"
 	// maxHops bounds how far a chain of relations is followed to find a thread (client-server API, "Threaded read
@@ -20,8 +22,8 @@ const (
 	maxHops = 3
 )
 
-// relation is content.m.relates_to: how an event relates to another one.
-type relation struct{ relType, eventID string }
+// relation is content.m.relates_to: how an event relates to another one, and an annotation's key.
+type relation struct{ relType, eventID, key string }
 
 // maxRelation bounds relation types, like event ids, in bytes.
 const maxRelation = 255
@@ -37,13 +39,16 @@ func relationOf(e *event.Event) relation {
 	if raw == nil {
 		return relation{}
 	}
-	fields := gjson.GetManyBytes(raw, "rel_type", "event_id")
+	fields := gjson.GetManyBytes(raw, "rel_type", "event_id", "key")
 	var r relation
 	if fields[0].Type == gjson.String {
 		r.relType = fields[0].Str
 	}
 	if fields[1].Type == gjson.String {
 		r.eventID = fields[1].Str
+	}
+	if fields[2].Type == gjson.String {
+		r.key = fields[2].Str
 	}
 	return r
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"github.com/tidwall/gjson"
 	"google.golang.org/protobuf/proto"
@@ -48,6 +49,10 @@ type writer struct {
 	deviceID string
 	nowMS    int64
 	scratch  []byte
+	// relations are the aggregations, JSON by event id: see aggregate.
+	relations map[string][]byte
+	// noRoomID leaves the room id out of events, as /sync does.
+	noRoomID bool
 }
 
 func (r *reads) writer(v *view, deviceID string) *writer {
@@ -66,11 +71,12 @@ func (w *writer) event(dst []byte, s shown) ([]byte, error) {
 		PrevContent:     orNil(meta.PrevContent),
 		ReplacesState:   matrix.EventID(meta.ReplacesState),
 		RedactedBecause: orNil(meta.RedactedBecause),
+		Relations:       w.relations[s.ID],
 	}
 	if w.owns(&meta, s.event) {
 		u.TransactionID = meta.TxnId
 	}
-	w.scratch = s.event.AppendClient(w.scratch[:0], true)
+	w.scratch = s.event.AppendClient(w.scratch[:0], !w.noRoomID)
 	return event.AppendUnsigned(dst, w.scratch, u), nil
 }
 
@@ -138,6 +144,12 @@ func (b *body) text(name, value string) {
 	b.WriteByte('"')
 	b.WriteString(value)
 	b.WriteByte('"')
+}
+
+// number adds a whole number.
+func (b *body) number(name string, value int) {
+	b.field(name)
+	b.Write(strconv.AppendInt(b.AvailableBuffer(), int64(value), 10))
 }
 
 // answer ends the object and writes it.

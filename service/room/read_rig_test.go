@@ -50,14 +50,16 @@ func onBoth(t *testing.T, test func(t *testing.T, g *rig)) {
 	}
 }
 
-func newRig(t testing.TB, databaseURL string) *rig {
+func newRig(t testing.TB, databaseURL string) *rig { return newRigWith(t, databaseURL, room.Deps{}) }
+
+// newRigWith is newRig on some dependencies of the test's own.
+func newRigWith(t testing.TB, databaseURL string, deps room.Deps) *rig {
 	ctx, cancel := context.WithCancel(context.Background())
 	db, err := sqldb.Open(ctx, sqldb.Config{URL: databaseURL})
 	require.NoError(t, err)
 	wakes := memory.New(64)
-	s, err := room.New(room.Default(), room.Deps{
-		DB: db, Bus: wakes, Identity: noIdentity{}, IdentityLog: emptyLog{}, Server: "hs",
-	})
+	deps.DB, deps.Bus, deps.Identity, deps.IdentityLog, deps.Server = db, wakes, noIdentity{}, emptyLog{}, "hs"
+	s, err := room.New(room.Default(), deps)
 	require.NoError(t, err)
 	require.NoError(t, s.Prepare(ctx))
 	done := make(chan error, 1)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	syncpb "hongyan/api/sync"
 	"hongyan/matrix"
 	"hongyan/matrix/event"
 	"hongyan/platform/eventlog"
@@ -21,6 +22,8 @@ type reads struct {
 	visibility  *lru.Cache[int64, track[event.HistoryVisibility]]
 	memberships *lru.Cache[memberKey, track[event.Membership]]
 	receipts    *receipts
+	// data tells whom users ignore; nil where nobody is ignored.
+	data syncpb.SyncClient
 }
 
 type memberKey struct {

@@ -183,12 +183,12 @@ func (w *working) prune(ctx context.Context, t target, redaction *event.Event) e
 		t.meta.RedactedBecause = because
 		pruneNote(t.meta.Note)
 		w.statements = append(w.statements, store.Redact(string(t.event.ID()), pruned, w.base.stream.ID))
-		if rel := relationOf(t.event); rel.stored() {
-			w.statements = append(w.statements, store.Unrelate(w.base.stream.ID, rel.eventID, t.seq))
-		}
 		if err := w.changeMeta(t.seq, t.meta); err != nil {
 			return err
 		}
+	}
+	if err := w.unrelate(ctx, t); err != nil {
+		return err
 	}
 	if !t.event.IsState() {
 		return w.pruneBecause(ctx, t.event, now)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,7 +38,7 @@ type Deps struct {
 	// Identity gives profiles; IdentityLog is its log.
 	Identity    identitypb.IdentityClient
 	IdentityLog logpb.LogClient
-	// Sync tells who takes no invites; nil is nobody.
+	// Sync tells whom users ignore and who takes no invites; without it nobody is ignored and everybody takes them.
 	Sync syncpb.SyncClient
 	// Server is the one whose users may use the service, and for which it signs events.
 	Server matrix.ServerName
@@ -112,6 +113,7 @@ func (s *Service) Prepare(ctx context.Context) error {
 	}
 	s.cursors, s.leases = opened.cursors, opened.leases
 	s.log, s.reads = opened.log, newReads(opened.log, s.deps.Clock, s.cfg.CommitTimeout)
+	s.reads.data = s.deps.Sync
 	return nil
 }
 
@@ -121,6 +123,11 @@ func (s *Service) Prepare(ctx context.Context) error {
 func (s *Service) Register(reg grpc.ServiceRegistrar) {
 	roompb.RegisterRoomServer(reg, roomServer{s: s})
 	logrpc.Register(reg, s.log)
+}
+
+// RegisterAdmin registers what only the operator of the machine may call.
+func (s *Service) RegisterAdmin(reg grpc.ServiceRegistrar) {
+	roompb.RegisterModerationServer(reg, moderationServer{s: s})
 }
 
 // Run writes rooms and, in one of the instances, follows identity's log until its context ends, or until the log fails. It then refuses new
@@ -165,7 +172,7 @@ func (s *Service) Handler() http.Handler {
 }
 
 func (s *Service) bindings() []httpx.Binding {
-	return append(s.writeBindings(), s.readBindings()...)
+	return slices.Concat(s.writeBindings(), s.readBindings(), s.reportBindings())
 }
 
 // now is the present in milliseconds since 1970.

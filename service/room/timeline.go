@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	roompb "hongyan/api/room"
+	"hongyan/matrix"
 	"hongyan/matrix/filter"
 )
 
@@ -81,6 +82,13 @@ func (r *reads) timeline(ctx context.Context, v *view, req *roompb.TimelineReque
 		}
 	}
 	resp.StartSeq, resp.StartPosition = start.seq, start.position
+	var relations map[string][]byte
+	if req.AggregateAll || req.Aggregate && p.more {
+		var err error
+		if relations, err = r.relationsFor(ctx, v, req.DeviceId, p.events, req.Ignored); err != nil {
+			return nil, err
+		}
+	}
 	for i, s := range p.events {
 		e, err := eventWithMeta(s.Event, v.Version)
 		if err != nil {
@@ -89,8 +97,49 @@ func (r *reads) timeline(ctx context.Context, v *view, req *roompb.TimelineReque
 		if !req.EveryDevice {
 			hideTxn(e.Meta, req.UserId, req.DeviceId, string(s.event.Sender()))
 		}
-		e.Membership = string(v.membership.at(s.Seq))
+		e.Membership, e.Relations = string(v.membership.at(s.Seq)), relations[s.ID]
 		resp.Events[i] = e
 	}
 	return resp, nil
+}
+
+// Relations gives what a user is told of the events that relate to some events.
+func (r roomServer) Relations(ctx context.Context, req *roompb.RelationsRequest) (*roompb.RelationsResponse, error) {
+	reads := r.s.reads
+	if len(req.EventIds) > maxPage {
+		return nil, matrix.Errorf(matrix.CodeInvalidParam, "One call may ask for the relations of %d events.", maxPage)
+	}
+	v, err := reads.open(ctx, req.RoomId, req.UserId)
+	if err != nil {
+		return nil, err
+	}
+	if v == nil {
+		return nil, errNoSuchRoom()
+	}
+	_, through, err := reads.seqRange(ctx, v, 0, req.Through)
+	if err != nil {
+		return nil, err
+	}
+	if err := reads.look(ctx, v, through); err != nil {
+		return nil, err
+	}
+	events, err := reads.store.Events(ctx, v.ID, slices.DeleteFunc(req.EventIds, func(id string) bool { return !isText(id) }))
+	if err != nil {
+		return nil, err
+	}
+	list, err := v.parseAll(events)
+	if err != nil {
+		return nil, err
+	}
+	list = slices.DeleteFunc(list, func(s shown) bool { return !v.sees(s.Seq) })
+	relations, err := reads.relationsFor(ctx, v, req.DeviceId, list, req.Ignored)
+	return &roompb.RelationsResponse{Relations: relations}, err
+}
+
+// relationsFor is what /sync tells of the relations of events, by event id.
+func (r *reads) relationsFor(ctx context.Context, v *view, device string, events []shown, ignored []string) (map[string][]byte, error) {
+	w := r.writer(v, device)
+	w.noRoomID = true
+	err := r.aggregate(ctx, w, events, listed(ignored))
+	return w.relations, err
 }

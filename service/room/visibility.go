@@ -150,6 +150,17 @@ func (p *perspective) sees(seq int64) bool {
 	return i < len(p.spans) && p.spans[i].first <= seq
 }
 
+// within returns the visible parts of a range, both ends included, ascending.
+func (p *perspective) within(first, last int64) (spans []span) {
+	for after := first - 1; ; after = spans[len(spans)-1].last {
+		s, ok := p.spanForward(after, last)
+		if !ok {
+			return spans
+		}
+		spans = append(spans, s)
+	}
+}
+
 // spanBackward returns the last part of (after, through] that is visible throughout.
 func (p *perspective) spanBackward(after, through int64) (span, bool) {
 	i := sort.Search(len(p.spans), func(i int) bool { return p.spans[i].first > through }) - 1

@@ -42,6 +42,10 @@ type working struct {
 	// profiled tells that something changed of what others may learn of the room; published, of a new room, that it is in
 	// the directory.
 	profiled, published bool
+	// threads are those that replies were added to or taken from, the newest last; unrelated are the sequence numbers of stored
+	// events whose relation was taken back.
+	threads   []store.Thread
+	unrelated []int64
 }
 
 // added is an event that the append will write.
@@ -96,6 +100,9 @@ func (w *working) add(ctx context.Context, d draft) (*event.Event, error) {
 		return nil, err
 	}
 	if err := auth.Allowed(ev, stateForRules{w}); err != nil {
+		return nil, err
+	}
+	if err := w.relate(ctx, ev); err != nil {
 		return nil, err
 	}
 	in, err := w.findThread(ctx, ev)

@@ -22,6 +22,9 @@ func (a *answer) readTimeline(ctx context.Context, roomID string, after, through
 	req := &roompb.TimelineRequest{
 		RoomId: roomID, UserId: a.r.user, DeviceId: a.r.device, After: after, Through: through, Limit: int32(limit),
 	}
+	if a.r.filter.EventFormat == eventFormatClient {
+		req.Aggregate, req.AggregateAll, req.Ignored = true, a.r.anew, a.ignored.list()
+	}
 	if f := &a.r.filter.Room.Timeline; !f.PassesAll() {
 		var err error
 		if req.Filter, err = encodeFilter(f); err != nil {
@@ -57,6 +60,9 @@ func (a *answer) decodeShown(events []*roompb.Event) ([]shown, error) {
 			return nil, err
 		}
 		out[i] = shown{Event: ev, membership: event.Membership(e.Membership)}
+		if len(e.Relations) > 0 {
+			out[i].relations = e.Relations
+		}
 		if a.r.filter.EventFormat != eventFormatClient {
 			out[i].pdu = e.Pdu
 		}

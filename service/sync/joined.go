@@ -17,6 +17,9 @@ func (a *answer) appendJoined(ctx context.Context, dst []byte, c *live.Change, p
 	p.reset(c)
 	events := r.Events
 	first := a.fillTimeline(p, events)
+	if err := a.addRelations(ctx, p, c, events); err != nil {
+		return dst, err
+	}
 	a.fillState(p, events, first)
 	a.addTyping(p, c.Room, &a.r.from)
 	marks := marksOf(a.entries[c.RoomID])

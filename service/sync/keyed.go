@@ -20,6 +20,13 @@ func (c toOwner) Timeline(
 	return c.RoomClient.Timeline(rpc.WithKey(ctx, req.GetRoomId()), req, opts...)
 }
 
+// Relations implements roompb.RoomClient.
+func (c toOwner) Relations(
+	ctx context.Context, req *roompb.RelationsRequest, opts ...grpc.CallOption,
+) (*roompb.RelationsResponse, error) {
+	return c.RoomClient.Relations(rpc.WithKey(ctx, req.GetRoomId()), req, opts...)
+}
+
 // State implements roompb.RoomClient.
 func (c toOwner) State(ctx context.Context, req *roompb.StateRequest, opts ...grpc.CallOption) (*roompb.StateResponse, error) {
 	return c.RoomClient.State(rpc.WithKey(ctx, req.GetRoomId()), req, opts...)

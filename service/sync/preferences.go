@@ -2,6 +2,8 @@ package sync
 
 import (
 	"crypto/sha256"
+	"maps"
+	"slices"
 
 	"github.com/tidwall/gjson"
 
@@ -34,6 +36,14 @@ func (i *ignored) sends(userID string) bool {
 	return ok
 }
 
+// list names all of them, sorted.
+func (i *ignored) list() []string {
+	if i == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(i.users))
+}
+
 // invites tells whether invites of a user are hidden.
 func (i *ignored) invites(userID string) bool { return i != nil && (i.allInvites || i.sends(userID)) }
 
@@ -59,13 +69,9 @@ func blocksInvites(content []byte) bool {
 
 func parseIgnored(set map[string][]byte) *ignored {
 	i := ignored{
-		users:      map[string]struct{}{},
+		users:      matrix.ParseIgnored(set[live.TypeIgnoredUsers]),
 		allInvites: blocksInvites(set[live.TypeInvitePermission]),
 	}
-	gjson.GetBytes(set[live.TypeIgnoredUsers], "ignored_users").ForEach(func(user, _ gjson.Result) bool {
-		i.users[user.Str] = struct{}{}
-		return true
-	})
 	if len(i.users) == 0 && !i.allInvites {
 		return nil
 	}

@@ -94,6 +94,8 @@ type shown struct {
 	membership event.Membership
 	// pdu is the event in the federation format, where that is wanted.
 	pdu []byte
+	// relations is the JSON of m.relations, in limited timelines alone; nil for none.
+	relations []byte
 }
 
 func (p *part) reset(c *live.Change) {
@@ -187,6 +189,7 @@ func (a *answer) appendEvent(dst []byte, e *shown) []byte {
 	u := event.Unsigned{
 		Age: a.now - e.TS, Membership: e.membership,
 		PrevContent: e.PrevContent, ReplacesState: e.ReplacesState, RedactedBecause: e.RedactedBecause,
+		Relations: e.relations,
 	}
 	if e.Txn != "" && e.Device == a.r.device && string(e.Sender) == a.r.user {
 		u.TransactionID = e.Txn

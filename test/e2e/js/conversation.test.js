@@ -81,6 +81,73 @@ test("an edit, a reaction and a redaction are seen", async () => {
     assert.equal(again.unsigned.redacted_because.content.reason, "mistake");
 });
 
+test("a reaction is made once, and what relates to an event is listed", async () => {
+    const { event_id: root } = await alice.sendTextMessage(roomId, "three geese");
+    const react = (client, key) =>
+        client.sendEvent(roomId, "m.reaction", { "m.relates_to": { rel_type: "m.annotation", event_id: root, key } });
+    const { event_id: thumb } = await react(bob, "👍");
+    await assert.rejects(react(bob, "👍"), (e) => e.httpStatus === 400 && e.errcode === "M_DUPLICATE_ANNOTATION");
+    bob.getRoom(roomId).getPendingEvents().forEach((e) => bob.cancelPendingEvent(e));
+    const { event_id: goose } = await react(bob, "🪿");
+    const { event_id: edit } = await alice.sendEvent(roomId, "m.room.message", {
+        msgtype: "m.text",
+        body: "* four geese",
+        "m.new_content": { msgtype: "m.text", body: "four geese" },
+        "m.relates_to": { rel_type: "m.replace", event_id: root },
+    });
+    const reactions = await bob.relations(roomId, root, "m.annotation", "m.reaction");
+    assert.deepEqual(reactions.events.map((e) => e.getId()), [goose, thumb]);
+    assert.equal(reactions.originalEvent.getId(), root);
+    const all = await bob.fetchRelations(roomId, root, null, null, { dir: "f", limit: 2 });
+    assert.deepEqual(all.chunk.map((e) => e.event_id), [thumb, goose]);
+    const rest = await bob.fetchRelations(roomId, root, null, null, { dir: "f", from: all.next_batch });
+    assert.deepEqual(rest.chunk.map((e) => e.event_id), [edit]);
+    const event = await bob.fetchRoomEvent(roomId, root);
+    assert.equal(event.content.body, "three geese");
+    assert.equal(event.unsigned["m.relations"]["m.replace"].event_id, edit);
+});
+
+test("a thread is found by who comes later, without those who are ignored", async () => {
+    const { event_id: root } = await alice.sendTextMessage(roomId, "shall we fly?");
+    const reply = (client, body) =>
+        client.sendEvent(roomId, "m.room.message", {
+            msgtype: "m.text",
+            body,
+            "m.relates_to": { rel_type: "m.thread", event_id: root, is_falling_back: true, "m.in_reply_to": { event_id: root } },
+        });
+    await reply(bob, "tomorrow");
+    const { event_id: last } = await reply(alice, "today");
+    await assert.rejects(
+        alice.sendEvent(roomId, "m.room.message", { body: "nested", "m.relates_to": { rel_type: "m.thread", event_id: last } }),
+        (e) => e.httpStatus === 400 && e.errcode === "M_UNKNOWN",
+    );
+    alice.getRoom(roomId).getPendingEvents().forEach((e) => alice.cancelPendingEvent(e));
+    const fresh = await start(await login(url(2), "bob"), { initialSyncLimit: 3, threadSupport: true });
+    try {
+        const room = fresh.getRoom(roomId);
+        await room.createThreadsTimelineSets();
+        await room.fetchRoomThreads();
+        const thread = room.getThread(root);
+        assert.ok(thread, "the thread is known");
+        assert.equal(thread.length, 2);
+        assert.equal(thread.replyToEvent?.getId(), last);
+        assert.ok(thread.hasCurrentUserParticipated);
+        const list = await fresh.createThreadListMessagesRequest(roomId, null, 10, "b", "my");
+        assert.equal(list.chunk[0].event_id, root);
+        assert.equal(list.chunk[0].unsigned["m.relations"]["m.thread"].count, 2);
+
+        await fresh.setIgnoredUsers([alice.getUserId()]);
+        const mine = await fresh.fetchRelations(roomId, root, "m.thread", null, { dir: "f" });
+        assert.deepEqual(mine.chunk.map((e) => e.content.body), ["tomorrow"]);
+        const seen = await fresh.fetchRoomEvent(roomId, root);
+        assert.equal(seen.unsigned["m.relations"]["m.thread"].count, 1);
+        await fresh.setIgnoredUsers([]);
+    } finally {
+        fresh.stopClient();
+        await fresh.logout(true);
+    }
+});
+
 test("typing and receipts are seen", async () => {
     // A client tells that it types again and again; what a sync node that was killed knew of it is gone.
     for (const typing of [true, false]) {

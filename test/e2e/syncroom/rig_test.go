@@ -36,8 +36,8 @@ type counted struct {
 	roompb.RoomClient
 	timelines atomic.Int64
 	// notes are how many notes were read.
-	notes atomic.Int64
-	peers atomic.Int64
+	notes            atomic.Int64
+	peers, relations atomic.Int64
 	// joins count the questions when a user joined.
 	receipts, joins atomic.Int64
 }

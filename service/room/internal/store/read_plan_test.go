@@ -84,6 +84,27 @@ func callAll(t *testing.T, r *store.Reader) {
 	none(err)
 	_, err = r.Related(ctx, 1, 9, []string{"$e"}, []string{"m.thread"}, nil)
 	none(err)
+	for _, to := range []store.RelatedTo{
+		{Targets: []string{"$e"}}, {Targets: []string{"$e"}, RelType: "m.thread"}, {Targets: []string{"$e", "$f"}},
+		{Targets: []string{"$e", "$f"}, RelType: "m.thread", EventType: "m.room.message"},
+	} {
+		_, err = r.RelatingBackward(ctx, 1, to, 0, 9, 5)
+		none(err)
+		_, err = r.RelatingForward(ctx, 1, to, 0, 9, 5)
+		none(err)
+		_, err = r.RelatingIDs(ctx, 1, to, 9, 5)
+		none(err)
+	}
+	_, err = r.Children(ctx, 1, 9, "@u:hs", []store.Parent{{ID: "$e", Sender: "@u:hs", Type: "m.room.message"}})
+	none(err)
+	_, err = r.Edits(ctx, 1, 9, store.Parent{ID: "$e", Sender: "@u:hs", Type: "m.room.message"}, 5)
+	none(err)
+	_, err = r.References(ctx, 1, 9, "$e", 5)
+	none(err)
+	_, err = r.Threads(ctx, 1, 9, 5)
+	none(err)
+	_, err = r.ThreadWithin(ctx, 1, "$e", []store.Span{{First: 1, Last: 2}}, nil)
+	none(err)
 	_, err = r.EncryptedRooms(ctx, "@u:hs")
 	none(err)
 	_, err = r.EncryptedRoomsOf(ctx, []string{"@u:hs", "@v:hs"})

@@ -28,6 +28,7 @@ const (
 	tableRelation
 	tableProfile
 	tableListing
+	tableThread
 )
 
 // Schema declares the room log with as many shards where it does not exist yet.
@@ -62,7 +63,10 @@ func Schema(shards int) eventlog.Schema {
 				}},
 			tableRelation: {Name: "event_relation", Key: []string{"room", "target", "seq"}, Columns: []eventlog.Column{
 				col("room", i), col("target", t), col("seq", i), col("rel_type", t), col("sender", t),
+				col("event_type", t), col("ts", i), col("detail", t),
 			}},
+			tableThread: {Name: "thread", Key: []string{"room", "root"}, Update: []string{"replies", "latest"},
+				Columns: []eventlog.Column{col("room", i), col("root", t), col("replies", i), col("latest", i)}},
 			tableAlias: {Name: "room_alias", Key: []string{"alias"}, Columns: []eventlog.Column{
 				col("alias", t), col("room", i), col("creator", t), col("created_ms", i),
 			}},
