@@ -30,6 +30,7 @@ const (
 	LimitRoom     Limit = "room"     // rooms created, joins, invites
 	LimitLogin    Limit = "login"    // log-ins, password checks
 	LimitRegister Limit = "register" // accounts made
+	LimitUpload   Limit = "upload"   // uploads, and ids for them
 	LimitNone     Limit = "none"     // long polls and what costs nothing
 )
 
