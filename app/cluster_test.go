@@ -55,7 +55,7 @@ func newDeployment(t *testing.T, secret string) *deployment {
 	t.Cleanup(bus.Close)
 	return &deployment{t: t, flags: map[string]string{
 		"cluster-registry": "etcd", "cluster-endpoints": scheme + bare(registry.Endpoint()), "cluster-bus": busScheme + bare(bus.URL()),
-		"cluster-secret": secret, "database": pgtest.Start(t), "registration": "open",
+		"cluster-secret": secret, "media-path": t.TempDir(), "database": pgtest.Start(t), "registration": "open",
 	}}
 }
 
@@ -94,7 +94,7 @@ func inProcessesOfTheirOwn(t *testing.T, d *deployment) {
 	}
 	require.False(t, healthy(), "load balancers send it nothing before it knows anybody")
 	identity := d.start("identity")
-	d.start("room,keys,sync")
+	d.start("room,keys,sync,media")
 	leaving := d.start("room")
 	require.Eventually(t, healthy, time.Minute, 20*time.Millisecond)
 	alice, bob := gateway.register("alice"), gateway.register("bob")
@@ -130,7 +130,7 @@ func inProcessesOfTheirOwn(t *testing.T, d *deployment) {
 		services = append(services, i.GetService())
 		require.Equal(t, "ready", i.GetState())
 	}
-	require.Equal(t, []string{"gateway", "gateway", "identity", "keys", "room", "sync"}, services)
+	require.Equal(t, []string{"gateway", "gateway", "identity", "keys", "media", "room", "sync"}, services)
 	require.Len(t, told.GetProcesses(), 4)
 	for _, p := range told.GetProcesses() {
 		require.Empty(t, p.GetError())
@@ -153,7 +153,7 @@ func topology(t *testing.T, s *server) *nodepb.TopologyResponse {
 // A process that does not know the secret gets nowhere.
 func TestStrangersAreKeptOut(t *testing.T) {
 	d := newDeployment(t, clusterSecret)
-	d.start("identity,room,keys,sync")
+	d.start("identity,room,keys,sync,media")
 	gateway := d.start("gateway")
 	gateway.register("alice")
 	d.flags["cluster-secret"] = "another secret of the same length"

@@ -19,6 +19,7 @@ import (
 	"hongyan/service/gateway"
 	"hongyan/service/identity"
 	"hongyan/service/keys"
+	"hongyan/service/media"
 	"hongyan/service/room"
 	"hongyan/service/sync"
 )
@@ -56,6 +57,7 @@ type Config struct {
 	Room             room.Config         `yaml:"room"`
 	Keys             keys.Config         `yaml:"keys"`
 	Sync             sync.Config         `yaml:"sync"`
+	Media            media.Config        `yaml:"media"`
 }
 
 // Default is the configuration of `hongyan serve` without anything.
@@ -79,6 +81,7 @@ func Default() Config {
 		Room:             room.Default(),
 		Keys:             keys.Default(),
 		Sync:             sync.Default(),
+		Media:            media.Default(),
 	}
 }
 
@@ -155,6 +158,7 @@ func (c Config) Validate() error {
 		inSection("room", c.Room.Validate()),
 		inSection("keys", c.Keys.Validate()),
 		inSection("sync", c.Sync.Validate()),
+		inSection("media", c.Media.Validate()),
 	)
 }
 
@@ -178,6 +182,10 @@ func (c Config) validateTargets() error {
 		if t.migrate != nil && !strings.HasPrefix(own, "postgres") && (own != "" || c.Database == "") {
 			return fmt.Errorf("target %s: with a shared registry its database must be one that all instances reach: "+
 				"give a PostgreSQL URL (database, or databases.%s)", t.name, t.name)
+		}
+		if t.name == "media" && c.Media.Path == "" && c.Media.S3.Endpoint == "" {
+			return errors.New("target media: with a shared registry its content must be where all instances reach it: " +
+				"name a folder that they share (media.path), or a bucket (media.s3)")
 		}
 	}
 	return nil

@@ -20,7 +20,7 @@ func TestGuests(t *testing.T) {
 		d.flags["identity-guest-access"] = "true"
 		d.start("identity")
 		d.start("room,sync")
-		visit(t, d.start("gateway,keys"))
+		visit(t, d.start("gateway,keys,media"))
 	})
 }
 

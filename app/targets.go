@@ -25,6 +25,7 @@ import (
 	"hongyan/service/gateway"
 	"hongyan/service/identity"
 	"hongyan/service/keys"
+	"hongyan/service/media"
 	"hongyan/service/room"
 	"hongyan/service/sync"
 )
@@ -55,8 +56,9 @@ func targets() []target {
 		{name: "room", migrate: room.Migrate, started: []string{"signing_key"}, routes: room.Routes, needs: []string{"identity"}, build: buildRoom},
 		{name: "keys", migrate: keys.Migrate, logConns: keys.LogConns, routes: keys.Routes, needs: []string{"identity"}, build: buildKeys},
 		{name: "sync", migrate: sync.Migrate, routes: sync.Routes, needs: []string{"room", "keys"}, build: buildSync},
-		{name: "gateway", routes: gateway.Routes, needs: []string{"identity", "room", "keys", "sync"}, build: buildGateway},
-		{name: targetAll, needs: []string{"gateway", "identity", "room", "keys", "sync"}},
+		{name: "media", migrate: media.Migrate, routes: media.Routes, build: buildMedia},
+		{name: "gateway", routes: gateway.Routes, needs: []string{"identity", "room", "keys", "sync", "media"}, build: buildGateway},
+		{name: targetAll, needs: []string{"gateway", "identity", "room", "keys", "sync", "media"}},
 	}
 }
 
@@ -251,6 +253,28 @@ func buildSync(ctx context.Context, b *builder) (*unit, error) {
 		return nil, err
 	}
 	return &unit{name: "sync", run: s.Run, register: s.Register, handler: s.Handler(), drain: s.Drain, ready: s.Ready()}, nil
+}
+
+func buildMedia(ctx context.Context, b *builder) (*unit, error) {
+	db, err := b.openDatabase(ctx, "media")
+	if err != nil {
+		return nil, err
+	}
+	blobs, err := b.openBlobs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s, err := media.New(b.cfg.Media, media.Deps{
+		DB: db, Blobs: blobs, Bus: b.cluster.Bus(), Server: matrix.ServerName(b.cfg.ServerName), Clock: b.clock, Rand: b.rand,
+		Metrics: obs.OfService(b.metrics, "media"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Prepare(ctx); err != nil {
+		return nil, err
+	}
+	return &unit{name: "media", run: s.Run, register: func(grpc.ServiceRegistrar) {}, handler: s.Handler(), drain: s.Drain}, nil
 }
 
 func buildGateway(_ context.Context, b *builder) (*unit, error) {

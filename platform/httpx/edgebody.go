@@ -28,15 +28,15 @@ type EdgeBody struct {
 	stopped bool
 }
 
-// LimitEdgeBody bounds the body of r as a service's server does: at most limit bytes, all of them within the timeout. It
+// LimitEdgeBody bounds the body of r as a service's server does: at most limit bytes, in time. It
 // returns nil where there is no body. The handler has to call Answering before the answer begins, and End before it
 // returns.
-func LimitEdgeBody(w http.ResponseWriter, r *http.Request, limit int64, timeout time.Duration) *EdgeBody {
+func LimitEdgeBody(w http.ResponseWriter, r *http.Request, limit int64, in BodyTime) *EdgeBody {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return nil
 	}
 	// MaxBytesReader does not get w: it would change the answer's header while somebody else writes it.
-	bounded := within(w, http.MaxBytesReader(nil, r.Body, limit), timeout)
+	bounded := within(w, http.MaxBytesReader(nil, r.Body, limit), in)
 	return &EdgeBody{raw: r.Body, bounded: bounded, ctl: bounded.ctl, http2: r.ProtoMajor >= 2}
 }
 

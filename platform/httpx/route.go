@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"math"
 	"net/http"
 	"time"
 )
@@ -29,6 +30,7 @@ const (
 	LimitRoom     Limit = "room"     // rooms created, joins, invites
 	LimitLogin    Limit = "login"    // log-ins, password checks
 	LimitRegister Limit = "register" // accounts made
+	LimitUpload   Limit = "upload"   // uploads, and ids for them
 	LimitNone     Limit = "none"     // long polls and what costs nothing
 )
 
@@ -51,12 +53,36 @@ type Route struct {
 	Timeout time.Duration
 	// MaxBody is the largest body in bytes; 0 is the default (256 KiB).
 	MaxBody int64
+	// Stream says that bodies are long and are not kept on their way: the request's may take as long as it comes on, which
+	// Timeout bounds in pauses and MinStreamRate as a whole, and the answer as long as it is read. The handler bounds its own
+	// work and, where MaxBody is 0, the size.
+	Stream bool
 	// Once says that the request must never be sent twice (login, register, uploads).
 	Once bool
 	// Idempotent says that a request that may have been served may be sent again, by another instance too, although its
 	// method does not say so: the service knows a repetition by its idempotency key, or does no harm by it. GET, HEAD and
 	// PUT need no saying. Once is stronger.
 	Idempotent bool
+}
+
+// BodyLimit is the largest body in bytes.
+func (r Route) BodyLimit() int64 {
+	switch {
+	case r.MaxBody > 0:
+		return r.MaxBody
+	case r.Stream:
+		return math.MaxInt64
+	}
+	return DefaultMaxBody
+}
+
+// BodyTime is how a body has to come.
+func (r Route) BodyTime() BodyTime {
+	t := BodyTime{Timeout: r.Timeout, Stream: r.Stream}
+	if t.Timeout == 0 {
+		t.Timeout = DefaultTimeout
+	}
+	return t
 }
 
 // KeyUser as a Route's Key chooses the instance by the calling user.

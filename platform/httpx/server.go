@@ -67,7 +67,7 @@ func NewServer(name string, bindings []Binding, opts Options) (http.Handler, err
 		if b.Timeout == 0 {
 			b.Timeout = opts.Timeout
 		}
-		if b.MaxBody == 0 {
+		if b.MaxBody == 0 && !b.Stream {
 			b.MaxBody = opts.MaxBody
 		}
 		engine.AddRoute(rest.Route{Method: b.Method, Path: b.Path, Handler: endpoint(name, b)})
@@ -97,7 +97,7 @@ func endpoint(service string, b Binding) http.HandlerFunc {
 			ctx = obs.WithRequestID(ctx, id)
 		}
 		ctx, ended := span.begin(ctx, r.Header)
-		if !b.LongPoll {
+		if !b.LongPoll && !b.Stream {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, b.Timeout)
 			defer cancel()
@@ -106,7 +106,7 @@ func endpoint(service string, b Binding) http.HandlerFunc {
 			r = r.WithContext(ctx)
 		}
 		if r.Body != nil && r.Body != http.NoBody {
-			r.Body = limitBody(w, r.Body, b.MaxBody, b.Timeout)
+			r.Body = limitBody(w, r.Body, b.BodyLimit(), b.BodyTime())
 		}
 		rw := response{ResponseWriter: w}
 		if ended != nil {

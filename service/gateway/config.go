@@ -68,6 +68,7 @@ type RatesConfig struct {
 	Room     Rate `yaml:"room"`
 	Login    Rate `yaml:"login"`
 	Register Rate `yaml:"register"`
+	Upload   Rate `yaml:"upload"`
 }
 
 // Rate is a token bucket.
@@ -94,6 +95,7 @@ func Default() Config {
 				Room:     Rate{PerSecond: 2, Burst: 100},
 				Login:    Rate{PerSecond: 1, Burst: 20},
 				Register: Rate{PerSecond: 1, Burst: 20},
+				Upload:   Rate{PerSecond: 5, Burst: 100},
 			},
 			Address: RatesConfig{
 				Default:  Rate{PerSecond: 100, Burst: 1000},
@@ -101,6 +103,7 @@ func Default() Config {
 				Room:     Rate{PerSecond: 2, Burst: 100},
 				Login:    Rate{PerSecond: 2, Burst: 100},
 				Register: Rate{PerSecond: 0.5, Burst: 50},
+				Upload:   Rate{PerSecond: 5, Burst: 100},
 			},
 			BadTokens: Rate{PerSecond: 5, Burst: 100},
 			Buckets:   65536,
@@ -198,6 +201,7 @@ var classes = map[httpx.Limit]func(RatesConfig) Rate{
 	httpx.LimitRoom:     func(c RatesConfig) Rate { return c.Room },
 	httpx.LimitLogin:    func(c RatesConfig) Rate { return c.Login },
 	httpx.LimitRegister: func(c RatesConfig) Rate { return c.Register },
+	httpx.LimitUpload:   func(c RatesConfig) Rate { return c.Upload },
 }
 
 func (c RatesConfig) of(class httpx.Limit) Rate { return classes[class](c) }

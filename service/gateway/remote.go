@@ -114,7 +114,7 @@ func (s *Service) Drain(ctx context.Context) error {
 	return nil
 }
 
-// forwardRemote has a service in another process answer, within the route's deadline.
+// forwardRemote has a service in another process answer, within the route's deadline where it has one.
 func (s *Service) forwardRemote(w *edgeWriter, r *http.Request, q *request) error {
 	body := q.limitBody(w, r)
 	if body == nil {
@@ -139,7 +139,7 @@ func (s *Service) forwardRemote(w *edgeWriter, r *http.Request, q *request) erro
 }
 
 func (s *Service) answerRemote(w *edgeWriter, r *http.Request, q *request, transport http.RoundTripper) error {
-	if q.endpoint.route.LongPoll {
+	if q.endpoint.route.LongPoll || q.endpoint.route.Stream {
 		return s.answer(w, r, transport)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), routeTimeout(q.endpoint.route)+remoteGrace)
@@ -180,7 +180,7 @@ func (q *request) limitBody(w *edgeWriter, r *http.Request) *httpx.EdgeBody {
 		return nil
 	}
 	route := q.endpoint.route
-	return httpx.LimitEdgeBody(w.ResponseWriter, r, maxBody(route), routeTimeout(route))
+	return httpx.LimitEdgeBody(w.ResponseWriter, r, route.BodyLimit(), route.BodyTime())
 }
 
 // forwardPoll has a service answer a poll. One over the network is asked again, and told not to wait, when this gateway
@@ -235,7 +235,7 @@ func (s *Service) keepBody(w *edgeWriter, r *http.Request, q *request) error {
 	// It counts as long as the poll lasts; one that does not say how long it is counts as the longest.
 	size := r.ContentLength
 	if size < 0 {
-		size = maxBody(q.endpoint.route)
+		size = q.endpoint.route.BodyLimit()
 	}
 	if !s.remote.keep(size) {
 		return matrix.Unavailable(errors.New("too many bodies of long polls are kept"))
@@ -277,13 +277,6 @@ func withoutWaiting(query string) string {
 		}
 	}
 	return strings.Join(append(kept, "timeout=0"), "&")
-}
-
-func maxBody(route httpx.Route) int64 {
-	if route.MaxBody > 0 {
-		return route.MaxBody
-	}
-	return httpx.DefaultMaxBody
 }
 
 func routeTimeout(route httpx.Route) time.Duration {

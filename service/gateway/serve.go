@@ -282,7 +282,7 @@ func (q *request) key() string {
 
 // checkLength refuses a body that says of itself that it is too large, before it is read.
 func checkLength(r *http.Request, route httpx.Route) error {
-	limit := maxBody(route)
+	limit := route.BodyLimit()
 	if r.ContentLength > limit {
 		return matrix.Errorf(matrix.CodeTooLarge, "The body is larger than %d bytes.", limit)
 	}

@@ -42,6 +42,8 @@ type Cluster struct {
 	database string
 	busAddr  string
 	spare    []string
+	// media is the folder that all media instances share.
+	media string
 }
 
 // StartCluster starts everything, in no order, and waits until all of it is ready. The test's end stops it.
@@ -49,7 +51,7 @@ func StartCluster(t testing.TB, topology Topology) *Cluster {
 	t.Helper()
 	binary, err := build()
 	require.NoError(t, err)
-	c := &Cluster{Topology: topology, t: t, binary: binary}
+	c := &Cluster{Topology: topology, t: t, binary: binary, media: t.TempDir()}
 	if topology.Hosts {
 		c.Network = NewNetwork(t)
 	}
@@ -189,6 +191,7 @@ func (c *Cluster) share(n *Node, o nodeOptions, host string) []string {
 	if c.Topology.Registry == RegistryMemory {
 		return args
 	}
+	args = append(args, "--media-path", c.media)
 	from := "127.0.0.1"
 	if o.remote {
 		from = c.Network.Here

@@ -1,0 +1,216 @@
+package picture
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/gif"
+	"image/jpeg"
+	"image/png"
+	"io"
+
+	"golang.org/x/image/draw"
+	"golang.org/x/image/webp"
+)
+
+// jpegQuality is that of what has no transparent parts.
+const jpegQuality = 85
+
+// Memory is how many bytes Make takes at most.
+func (i Info) Memory(s Size) int64 {
+	p := s.plan(i)
+	// What is scaled is at most twice as large each way, and scaling keeps 32 bytes for each pixel of one way.
+	return i.memory + 100*int64(p.toW)*int64(p.toH) + 64*maxSide
+}
+
+// Make makes a picture of a size from one that was inspected: a JPEG, or a PNG where parts are transparent. Of several
+// frames it takes the first. It ends soon after ctx.
+func Make(ctx context.Context, r io.ReadSeeker, info Info, size Size) (content []byte, contentType string, err error) {
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		return nil, "", fmt.Errorf("read picture: %w", err)
+	}
+	watched := &watchedReader{inner: &boundReader{ctx: ctx, inner: r}}
+	img, err := decode(bufio.NewReaderSize(watched, 64<<10), info)
+	if watched.err != nil {
+		return nil, "", fmt.Errorf("read picture: %w", watched.err)
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("%w: %w", ErrNotPicture, err)
+	}
+	p := size.plan(info)
+	if info.orientation >= 5 { // the picture as it is stored lies on its side
+		p = plan{p.fromH, p.fromW, p.toH, p.toW}
+	}
+	small, err := shrink(ctx, img, p)
+	if err != nil {
+		return nil, "", err
+	}
+	return encode(turn(small, info.orientation))
+}
+
+// boundReader ends with its context.
+type boundReader struct {
+	ctx   context.Context //nolint:containedctx // it lives as long as Make
+	inner io.Reader
+}
+
+func (r *boundReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.inner.Read(p)
+}
+
+func decode(r io.Reader, info Info) (img image.Image, err error) {
+	switch info.ContentType {
+	case "image/jpeg":
+		img, err = jpeg.Decode(r)
+	case "image/png":
+		img, err = png.Decode(r)
+	case "image/gif":
+		img, err = decodeGIF(r, info)
+	default:
+		if info.Animated {
+			return nil, errors.New("animated WebP")
+		}
+		img, err = webp.Decode(r)
+	}
+	if err != nil {
+		return nil, err
+	}
+	w, h := info.Width, info.Height
+	if info.orientation >= 5 {
+		w, h = h, w
+	}
+	if b := img.Bounds(); b.Dx() != w || b.Dy() != h {
+		return nil, errors.New("the picture is not of the size that it says")
+	}
+	return img, nil
+}
+
+// decodeGIF decodes the first frame, which may be a part of the picture.
+func decodeGIF(r io.Reader, info Info) (image.Image, error) {
+	frame, err := gif.Decode(r)
+	if err != nil {
+		return nil, err
+	}
+	whole := image.Rect(0, 0, info.Width, info.Height)
+	if frame.Bounds() == whole {
+		return frame, nil
+	}
+	img := image.NewRGBA(whole)
+	draw.Draw(img, frame.Bounds().Intersect(whole), frame, frame.Bounds().Intersect(whole).Min, draw.Src)
+	return img, nil
+}
+
+// shrink makes the middle of a picture smaller.
+func shrink(ctx context.Context, img image.Image, p plan) (*image.RGBA, error) {
+	b := img.Bounds()
+	x, y := b.Min.X+(b.Dx()-p.fromW)/2, b.Min.Y+(b.Dy()-p.fromH)/2
+	part, err := average(ctx, img, image.Rect(x, y, x+p.fromW, y+p.fromH), max(1, p.fromW/p.toW), max(1, p.fromH/p.toH))
+	if err != nil {
+		return nil, err
+	}
+	if part.Rect.Dx() == p.toW && part.Rect.Dy() == p.toH {
+		return part, nil
+	}
+	out := image.NewRGBA(image.Rect(0, 0, p.toW, p.toH))
+	draw.CatmullRom.Scale(out, out.Rect, part, part.Rect, draw.Src, nil)
+	return out, nil
+}
+
+// average makes each block of pixels one. Better scaling would look at all of a large picture again and again.
+func average(ctx context.Context, img image.Image, from image.Rectangle, bw, bh int) (*image.RGBA, error) {
+	w, h := (from.Dx()+bw-1)/bw, (from.Dy()+bh-1)/bh
+	out := image.NewRGBA(image.Rect(0, 0, w, h))
+	row := image.NewRGBA(image.Rect(0, 0, from.Dx(), 1))
+	sums := make([]uint64, 4*w)
+	for y := range h {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		clear(sums)
+		rows := min(bh, from.Dy()-y*bh)
+		for i := range rows {
+			draw.Draw(row, row.Rect, img, image.Pt(from.Min.X, from.Min.Y+y*bh+i), draw.Src)
+			addRow(sums, row.Pix, bw)
+			if i%1024 == 1023 && ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+		}
+		for x := range w {
+			n := uint64(rows * min(bw, from.Dx()-x*bw))
+			for c := range 4 {
+				out.Pix[y*out.Stride+4*x+c] = byte((sums[4*x+c] + n/2) / n)
+			}
+		}
+	}
+	return out, nil
+}
+
+// addRow adds the pixels of a row to the sums of their blocks, which are bw wide.
+func addRow(sums []uint64, pix []byte, bw int) {
+	for x := 0; len(pix) > 0; x++ {
+		block := pix[:min(4*bw, len(pix))]
+		pix = pix[len(block):]
+		var r, g, b, a uint64
+		for ; len(block) >= 4; block = block[4:] {
+			r, g, b, a = r+uint64(block[0]), g+uint64(block[1]), b+uint64(block[2]), a+uint64(block[3])
+		}
+		sum := sums[4*x : 4*x+4]
+		sum[0], sum[1], sum[2], sum[3] = sum[0]+r, sum[1]+g, sum[2]+b, sum[3]+a
+	}
+}
+
+// turn turns and mirrors a picture as EXIF's orientation says.
+func turn(img *image.RGBA, orientation int) *image.RGBA {
+	if orientation < 2 || orientation > 8 {
+		return img
+	}
+	w, h := img.Rect.Dx(), img.Rect.Dy()
+	out := image.NewRGBA(image.Rect(0, 0, w, h))
+	if orientation >= 5 {
+		out = image.NewRGBA(image.Rect(0, 0, h, w))
+	}
+	for y := range h {
+		for x := range w {
+			tx, ty := x, y
+			switch orientation {
+			case 2:
+				tx = w - 1 - x
+			case 3:
+				tx, ty = w-1-x, h-1-y
+			case 4:
+				ty = h - 1 - y
+			case 5:
+				tx, ty = y, x
+			case 6:
+				tx, ty = h-1-y, x
+			case 7:
+				tx, ty = h-1-y, w-1-x
+			case 8:
+				tx, ty = y, w-1-x
+			}
+			out.SetRGBA(tx, ty, img.RGBAAt(x, y))
+		}
+	}
+	return out
+}
+
+func encode(img *image.RGBA) (content []byte, contentType string, err error) {
+	var out bytes.Buffer
+	if img.Opaque() {
+		err = jpeg.Encode(&out, img, &jpeg.Options{Quality: jpegQuality})
+		contentType = "image/jpeg"
+	} else {
+		err = png.Encode(&out, img)
+		contentType = "image/png"
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("encode picture: %w", err)
+	}
+	return out.Bytes(), contentType, nil
+}
