@@ -196,7 +196,7 @@ func newWorldOf(t testing.TB, databaseURL string, first *world, cfg room.Config,
 		wakes := memory.New(64)
 		t.Cleanup(func() { require.NoError(t, wakes.Close()) })
 		g.wakes, g.people = wakes, newPeople(t, wakes)
-		g.closed = &closedDoors{}
+		g.closed = &closedDoors{SyncClient: &ignoring{}}
 	}
 	g.service, err = room.New(cfg, room.Deps{
 		DB: db, Bus: g.wakes, Identity: g.people, IdentityLog: g.people, Sync: g.closed, Server: "hs", Clock: clock,
