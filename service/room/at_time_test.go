@@ -80,7 +80,7 @@ func TestEventByTimestamp(t *testing.T) {
 }
 
 func TestEventByTimestampRefusals(t *testing.T) {
-	onBoth(t, func(t *testing.T, g *rig) {
+	onBoth(t, func(_ *testing.T, g *rig) {
 		id := g.create("shared")
 		path := "v1/rooms/" + escaped(id) + "/timestamp_to_event?"
 		g.refuse([]refused{

@@ -146,7 +146,7 @@ func (h *walk) page(ctx context.Context, root *preview) ([]hierarchyRoom, *hiera
 	if h.query.from.Behind == 0 {
 		begin = 0
 	}
-	more := false
+	var more bool
 	for {
 		if more = begin >= 0 && len(way) >= begin+h.query.limit && h.goesOn(); more {
 			break

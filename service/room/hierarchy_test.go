@@ -166,7 +166,7 @@ func TestHierarchyPages(t *testing.T) {
 }
 
 func TestHierarchyRefusals(t *testing.T) {
-	onBoth(t, func(t *testing.T, g *rig) {
+	onBoth(t, func(_ *testing.T, g *rig) {
 		root := g.space(g.halls(3)...)
 		other := g.space(g.halls(3)...)
 		closed := g.createWith("alice", map[string]any{"preset": "private_chat", "creation_content": map[string]any{"type": "m.space"}})

@@ -73,7 +73,7 @@ func TestMutualRoomsPages(t *testing.T) {
 }
 
 func TestMutualRoomsRefusals(t *testing.T) {
-	onBoth(t, func(t *testing.T, g *rig) {
+	onBoth(t, func(_ *testing.T, g *rig) {
 		token := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 		const path = "v1/mutual_rooms?user_id="
 		cases := []refused{
