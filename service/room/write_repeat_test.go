@@ -30,6 +30,7 @@ func repeatables() []repeatable {
 		return func(string) any { return map[string]string{"user_id": userID(user)} }
 	}
 	content := func(string) any { return map[string]any{"x": 1} }
+	because := func(string) any { return map[string]string{"reason": "spam"} }
 	nothing := func(string) any { return map[string]any{} }
 	named := func(id string) any { return map[string]string{"room_id": id} }
 	const alias = "/directory/room/{roomAlias}"
@@ -68,14 +69,19 @@ func repeatables() []repeatable {
 			g.setState("alice", id, "m.room.canonical_alias", "", map[string]any{"alias": "#delete:hs"})
 			return aliasPath("#delete:hs")
 		}, nothing},
+		{"POST /rooms/{roomId}/report", "bob", in("report"), because},
+		{"POST /rooms/{roomId}/report/{eventId}", "bob", func(g *world, id string) string {
+			return roomPath(id, "report", g.say("alice", id, "oh"))
+		}, because},
+		{"POST /users/{userId}/report", "bob", func(*world, string) string { return "/users/" + userID("alice") + "/report" }, because},
 		{"PUT /directory/list/room/{roomId}", "alice", func(_ *world, id string) string { return "/directory/list/room/" + id }, nothing},
 	}
 }
 
-// entries counts everything that was ever written to the log.
+// entries counts everything that was ever written to the log, and reports.
 func (g *world) entries() (n int) {
 	g.t.Helper()
-	require.NoError(g.t, g.db.QueryRow(context.Background(), `SELECT count(*) FROM room_entry`).Scan(&n))
+	require.NoError(g.t, g.db.QueryRow(context.Background(), `SELECT (SELECT count(*) FROM room_entry) + (SELECT count(*) FROM report)`).Scan(&n))
 	return n
 }
 
