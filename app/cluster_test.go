@@ -145,7 +145,7 @@ func topology(t *testing.T, s *server) *nodepb.TopologyResponse {
 	var told *nodepb.TopologyResponse
 	require.Eventually(t, func() bool { // a watch may be a moment behind
 		told, err = socket.Topology(t.Context(), &nodepb.TopologyRequest{})
-		return err == nil && len(told.GetInstances()) == 6
+		return err == nil && len(told.GetInstances()) == 7
 	}, time.Minute, 20*time.Millisecond)
 	return told
 }

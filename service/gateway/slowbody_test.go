@@ -67,6 +67,7 @@ func slowEdge(t *testing.T, timeout time.Duration) (e *edge, clients map[string]
 			{Method: "POST", Path: bodyPath, Auth: httpx.AuthNone, Timeout: timeout, MaxBody: 2 << 20},
 			{Method: "POST", Path: bodyPath + "/early", Auth: httpx.AuthNone, MaxBody: 2 << 20},
 			{Method: "POST", Path: bodyPath + "/poll", LongPoll: true, Timeout: timeout},
+			{Method: "POST", Path: bodyPath + "/stream/slowbody", Auth: httpx.AuthNone, Timeout: timeout, Stream: true},
 		},
 		transport: func(h http.Handler) http.RoundTripper {
 			return network(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -225,6 +226,25 @@ func TestUnreadBodiesAreNotWaitedFor(t *testing.T) {
 			require.NoError(t, res.Body.Close())
 			_, err = in.ReadByte()
 			require.ErrorIs(t, err, io.EOF, "%s: the connection ends", request)
+		}
+	}
+}
+
+// TestStreamedBodiesMayBeSlow has a body take longer than its route's time while it comes on, and end when it stops.
+func TestStreamedBodiesMayBeSlow(t *testing.T) {
+	const pause = 400 * time.Millisecond
+	e, clients := slowEdge(t, pause)
+	for protocol, client := range clients {
+		for _, length := range []int64{60, -1} {
+			t.Run(fmt.Sprint(protocol, length), func(t *testing.T) {
+				began := time.Now()
+				d := newDrip("", pause/20)
+				a := send(t, e, client, bodyPath+"/stream/slowbody", io.LimitReader(d, 60), length)
+				require.Equal(t, 200, a.status, a.raw)
+				require.Greater(t, time.Since(began), 2*pause, "the test is one of slowness")
+				a = send(t, e, client, bodyPath+"/stream/slowbody", newDrip("x", time.Hour), length)
+				require.Equal(t, 400, a.status, a.raw)
+			})
 		}
 	}
 }
