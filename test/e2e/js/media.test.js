@@ -11,7 +11,7 @@ let alice, bob;
 
 after(quiet);
 
-// A grey picture of 200 × 100.
+// A black picture of 200 × 100.
 function picture() {
     const chunk = (type, data) => {
         const body = Buffer.concat([Buffer.from(type), data]);
@@ -22,7 +22,7 @@ function picture() {
     };
     const head = Buffer.from([0, 0, 0, 200, 0, 0, 0, 100, 8, 0, 0, 0, 0]);
     const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
-    return Buffer.concat([signature, chunk("IHDR", head), chunk("IDAT", deflateSync(Buffer.alloc(100 * 201, 128))), chunk("IEND", Buffer.alloc(0))]);
+    return Buffer.concat([signature, chunk("IHDR", head), chunk("IDAT", deflateSync(Buffer.alloc(100 * 201))), chunk("IEND", Buffer.alloc(0))]);
 }
 
 function crc(bytes) {
