@@ -126,7 +126,10 @@ func TestBrokenUploadsLeaveNothing(t *testing.T) {
 			require.NoError(t, err)
 			r.ContentLength = length
 			httpx.SetCaller(r.Header, as("alice"))
-			_, err = http.DefaultClient.Do(r)
+			res, err := http.DefaultClient.Do(r)
+			if err == nil {
+				_ = res.Body.Close()
+			}
 			require.Error(t, err)
 		}
 		require.Eventually(t, func() bool { g.sweep(); return g.blobs() == 0 }, patience, 10*time.Millisecond)

@@ -30,7 +30,7 @@ function room(client, joinRules, options = {}) {
 
 test("two users register and their clients start", async () => {
     ann = await start(await register(url(0), "ann"));
-    ben = await start(await register(url(1), "ben"));
+    ben = await start(await register(url(1), "bill"));
     await unrest();
 });
 

@@ -1,5 +1,6 @@
 // Package js_test runs matrix-js-sdk, unchanged, against topologies of test/harness. What its clients do stands once, in
 // the scripts (*.test.js), which ask this package to kill and restart processes.
+// the scripts (conversation.test.js, encryption.test.js, media.test.js), which ask this package to kill and restart processes.
 package js_test
 
 import (
@@ -34,6 +35,7 @@ var scripts = []struct {
 	{"encryption", []string{"SIGKILL"}},
 	{"rooms", nil},
 	{"directory", nil},
+	{"media", nil},
 }
 
 func TestMatrixJSSDK(t *testing.T) {
@@ -122,7 +124,7 @@ func tell(w http.ResponseWriter, err error) {
 func (s *steer) beginUnrest(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unrest = s.cluster.Unrest(context.WithoutCancel(ctx), "identity", "room", "keys", "sync")
+	s.unrest = s.cluster.Unrest(context.WithoutCancel(ctx), "identity", "room", "keys", "sync", "media")
 }
 
 // endUnrest returns when all of them run again. Without unrest it does nothing.
