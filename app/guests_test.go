@@ -44,8 +44,9 @@ func visit(t *testing.T, s *server) {
 	ok("PUT", room+"/send/m.room.message/1", guest, `{"msgtype":"m.text","body":"thank you"}`)
 	require.Contains(t, fmt.Sprint(ok("GET", "/sync", guest, "")), "thank you")
 
+	ok("GET", "/publicRooms", guest, "")
 	for _, forbidden := range [][2]string{
-		{"POST", "/createRoom"}, {"POST", room + "/invite"}, {"GET", "/joined_rooms"}, {"POST", "/account/password"},
+		{"POST", "/createRoom"}, {"POST", room + "/invite"}, {"GET", "/joined_rooms"},
 		{"PUT", room + "/redact/$e/1"}, {"GET", "/pushrules/"},
 	} {
 		status, answer := s.call(forbidden[0], "/_matrix/client/v3"+forbidden[1], guest, `{}`)

@@ -34,6 +34,9 @@ func (s *Service) authenticate(ctx context.Context, q *request) error {
 		return matrix.NewError(matrix.CodeUserLocked, "This account has been locked.").WithField("soft_logout", true)
 	}
 	if session.GetGuest() && !q.endpoint.guests {
+		if route.Auth == httpx.AuthOptional { // what nobody needs a token for is open to guests too, as to anybody
+			return nil
+		}
 		return errGuest()
 	}
 	q.session = session

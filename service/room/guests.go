@@ -66,11 +66,11 @@ func (s *Service) showAllOut(ctx context.Context) error {
 }
 
 func (s *Service) showOutOf(ctx context.Context, c store.GuestCheck) error {
-	for after := ""; ; {
-		var members []string
+	for after := int64(0); ; {
+		var members []store.Joined
 		var guests []matrix.UserID
 		err := s.inTime(ctx, func(ctx context.Context) (err error) {
-			if members, err = s.store.Joined(ctx, c.Room, after, membersAtOnce); err != nil || len(members) == 0 {
+			if members, err = s.store.JoinedAfter(ctx, c.Room, after, membersAtOnce); err != nil || len(members) == 0 {
 				return err
 			}
 			guests, err = s.guestsOf(ctx, members)
@@ -87,11 +87,15 @@ func (s *Service) showOutOf(ctx context.Context, c store.GuestCheck) error {
 		if len(members) < membersAtOnce {
 			return s.inTime(ctx, func(ctx context.Context) error { return s.store.EndGuestCheck(ctx, c) })
 		}
-		after = members[len(members)-1]
+		after = members[len(members)-1].Seq
 	}
 }
 
-func (s *Service) guestsOf(ctx context.Context, users []string) ([]matrix.UserID, error) {
+func (s *Service) guestsOf(ctx context.Context, members []store.Joined) ([]matrix.UserID, error) {
+	users := make([]string, len(members))
+	for i, m := range members {
+		users[i] = m.UserID
+	}
 	answer, err := s.deps.Identity.Users(ctx, &identitypb.UsersRequest{UserIds: users})
 	if err != nil {
 		return nil, fmt.Errorf("ask who is a guest: %w", err)

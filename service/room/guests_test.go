@@ -54,3 +54,20 @@ func TestClosedRoomsAreLeftByGuests(t *testing.T) {
 		})
 	}
 }
+
+// Redacting what opens a room closes it, and guests do not knock, in whatever way.
+func TestGuestsWhereNothingLetsThemIn(t *testing.T) {
+	onBothWorlds(t, func(t *testing.T, g *world) {
+		id := g.create("")
+		opened := g.setState("alice", id, "m.room.guest_access", "", map[string]string{"guest_access": "can_join"})
+		g.guestJoins("guest1", id)
+		g.ok(http.MethodPut, "alice", roomPath(id, "redact", opened, "t"), map[string]any{})
+		await(t, "the guest leaves", func() bool { return g.membership("alice", id, "guest1") == "leave" })
+
+		door := g.knockRoom("12", "knock")
+		guest := httpx.Caller{UserID: userID("guest2"), DeviceID: "D", Guest: true}
+		require.Equal(t, "M_GUEST_ACCESS_FORBIDDEN", g.doAs(guest, http.MethodPost, "/knock/"+door, map[string]any{}).code())
+		require.Equal(t, "M_GUEST_ACCESS_FORBIDDEN", g.doAs(guest, http.MethodPut, roomPath(door, "state", "m.room.member", userID("guest2")),
+			map[string]string{"membership": "knock"}).code())
+	})
+}

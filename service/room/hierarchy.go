@@ -17,6 +17,9 @@ const (
 	maxDepth         = 50
 	maxWalkedRooms   = 10_000
 	maxWalkedSpaces  = 500
+	// maxChildBytes is the largest m.space.child that counts, and hierarchyBytes about how many bytes of them end a page.
+	maxChildBytes  = 4 << 10
+	hierarchyBytes = 4 << 20
 )
 
 // typeSpace is the type of rooms that are spaces.
@@ -112,10 +115,11 @@ type node struct {
 	depth int64
 }
 
-// stop is a room on the way, with its children in order.
+// stop is a room on the way.
 type stop struct {
 	*preview
-	children []spaceChild
+	// entered says that its children are told.
+	entered bool
 }
 
 // root reads the room at which the walk begins: M_FORBIDDEN where the user may not know of it.
@@ -166,17 +170,37 @@ func (h *walk) page(ctx context.Context, root *preview) ([]hierarchyRoom, *hiera
 	if begin < 0 { // the last room is gone: by their number, then
 		begin = min(h.query.from.Behind, len(way))
 	}
-	end := min(begin+h.query.limit, len(way))
-	rooms := make([]hierarchyRoom, 0, end-begin)
-	for _, at := range way[begin:end] {
-		rooms = append(rooms, hierarchyRoom{at.summary(), childrenJSON(at.children)})
+	rooms, err := h.tell(ctx, way[begin:min(begin+h.query.limit, len(way))])
+	if err != nil {
+		return nil, nil, err
 	}
+	end := begin + len(rooms)
 	if more || end < len(way) {
 		return rooms, &hierarchyPlace{
 			Root: root.RoomID, Suggested: h.query.suggested, Depth: h.query.depth, Behind: end, Last: way[end-1].RoomID,
 		}, nil
 	}
 	return rooms, nil, nil
+}
+
+// tell reads what is told of rooms on the way: of as many as make a page, at least one if there is one.
+func (h *walk) tell(ctx context.Context, way []stop) ([]hierarchyRoom, error) {
+	rooms, bytes := make([]hierarchyRoom, 0, len(way)), 0
+	for _, at := range way {
+		var children []spaceChild
+		if at.entered {
+			var err error
+			if children, err = h.reads.children(ctx, at.preview, h.query.suggested); err != nil {
+				return nil, err
+			}
+		}
+		state := childrenJSON(children)
+		rooms = append(rooms, hierarchyRoom{at.summary(), state})
+		if bytes += len(state); bytes > hierarchyBytes {
+			break
+		}
+	}
+	return rooms, nil
 }
 
 // goesOn tells whether there is another room.
@@ -203,14 +227,15 @@ func (h *walk) next(ctx context.Context) (stop, bool, error) {
 		return at, true, nil
 	}
 	h.spaces++
-	var err error
-	if at.children, err = h.reads.children(ctx, n.preview, h.query.suggested); err != nil {
+	at.entered = true
+	if n.depth >= h.query.depth {
+		return at, true, nil
+	}
+	children, err := h.reads.children(ctx, n.preview, h.query.suggested)
+	if err != nil {
 		return at, false, err
 	}
-	if n.depth < h.query.depth {
-		err = h.enter(ctx, at.children, n.depth+1)
-	}
-	return at, true, err
+	return at, true, h.enter(ctx, children, n.depth+1)
 }
 
 // enter puts the children that the user may know of on the stack.

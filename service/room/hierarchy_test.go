@@ -75,6 +75,18 @@ func TestHierarchy(t *testing.T) {
 	})
 }
 
+// What a page tells is bounded in bytes, and children with more than a page can use are none.
+func TestHierarchyIsBounded(t *testing.T) {
+	g := newRig(t, databases["sqlite"](t))
+	halls := g.halls(2)
+	root := g.space()
+	g.child(root, halls[0], map[string]any{"via": []string{"hs"}})
+	g.child(root, halls[1], map[string]any{"via": []string{"hs"}, "org.example.large": strings.Repeat("x", 5000)})
+	tree := g.hierarchy("bob", root, "")
+	require.Equal(t, []string{root, halls[0]}, tree.field("rooms", "room_id"))
+	require.NotContains(t, string(tree.body), "org.example.large")
+}
+
 func TestHierarchyOrder(t *testing.T) {
 	onBoth(t, func(t *testing.T, g *rig) {
 		r := g.halls(12)

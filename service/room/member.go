@@ -111,6 +111,9 @@ func (w *working) checkChange(ctx context.Context, c *memberChange, now string) 
 	case event.Ban:
 		return w.mustBeJoined(c.sender)
 	case event.Knock:
+		if c.guest {
+			return matrix.NewError(matrix.CodeGuestAccessForbidden, "Guests cannot knock at rooms.")
+		}
 		if !w.rules.Knocking {
 			return forbid(fmt.Sprintf("Rooms of version %s do not accept knocking.", w.rules.Version))
 		}

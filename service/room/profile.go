@@ -46,12 +46,12 @@ func profileOf(version event.RoomVersion, of func(typ string) *event.Event) prof
 	p := profile{Version: string(version), JoinRule: string(auth.JoinRuleOf(of(event.TypeJoinRules)))}
 	text := func(typ, key string) string {
 		if e := of(typ); e != nil {
-			return e.ContentString(key)
+			return shortened(e.ContentString(key), maxText)
 		}
 		return ""
 	}
 	p.Name = text(event.TypeName, "name")
-	p.Topic = plainTopic(of(event.TypeTopic))
+	p.Topic = shortened(plainTopic(of(event.TypeTopic)), maxTopic)
 	p.Alias = text(event.TypeCanonicalAlias, "alias")
 	p.Avatar = text(event.TypeAvatar, "url")
 	p.Type = text(event.TypeCreate, "type")
@@ -88,12 +88,16 @@ func (p profile) row(room int64) (store.Profile, error) {
 	return store.Profile{Room: room, Search: p.search(), JSON: encoded}, err
 }
 
-// maxSearched is how much of a topic can be found, in bytes.
-const maxSearched = 4096
+// maxTopic and maxText are how much of a topic, and of anything else, is told outside the room, in bytes: a page of the directory
+// has many of them.
+const (
+	maxTopic = 4096
+	maxText  = 1024
+)
 
 // search is what the directory is searched in: one line each for name, alias and topic.
 func (p profile) search() string {
-	return fold(p.Name) + "\n" + fold(p.Alias) + "\n" + fold(shortened(p.Topic, maxSearched))
+	return fold(p.Name) + "\n" + fold(p.Alias) + "\n" + fold(p.Topic)
 }
 
 // fold makes texts equal that differ only in case, in all scripts, or in white space. What it returns is one line.

@@ -15,37 +15,36 @@ const fillRooms = 200
 // fillProfiles gives the rooms of an older database their profiles. Instances that do so at once do no harm: what is
 // there already, also by an append, stays.
 func fillProfiles(ctx context.Context, s *store.Store) error {
-	for {
-		rooms, err := s.Unprofiled(ctx, profileTypes, fillRooms)
-		if err != nil {
+	for after := int64(0); ; {
+		rooms, err := s.Unprofiled(ctx, profileTypes, after, fillRooms)
+		if err != nil || len(rooms) == 0 {
 			return err
 		}
-		for _, r := range rooms {
-			if err := fillProfile(ctx, s, r); err != nil {
+		filled := make([]store.Profiled, len(rooms))
+		for i, r := range rooms {
+			if filled[i], err = newProfile(r); err != nil {
 				return fmt.Errorf("profile of room %s: %w", r.RoomID, err)
 			}
 		}
-		if len(rooms) < fillRooms {
-			return nil
+		if err := s.AddProfiles(ctx, filled); err != nil {
+			return err
 		}
+		after = rooms[len(rooms)-1].Room
 	}
 }
 
-func fillProfile(ctx context.Context, s *store.Store, r store.Unprofiled) error {
+func newProfile(r store.Unprofiled) (store.Profiled, error) {
 	version := event.RoomVersion(r.Version)
 	events := make(map[string]*event.Event, len(r.State))
 	for _, row := range r.State {
 		e, err := event.ParseWithID(version, matrix.EventID(row.EventID), row.JSON)
 		if err != nil {
-			return err
+			return store.Profiled{}, err
 		}
 		events[row.Type] = e
 	}
 	p := profileOf(version, func(typ string) *event.Event { return events[typ] })
 	row, err := p.row(r.Room)
-	if err != nil {
-		return err
-	}
 	r.Type = listedType(p.Type)
-	return s.AddProfile(ctx, r.Listing, row)
+	return store.Profiled{Listing: r.Listing, Profile: row}, err
 }

@@ -198,6 +198,9 @@ func (w *working) prune(ctx context.Context, t target, redaction *event.Event) e
 		w.pruned = append(w.pruned, now)
 	}
 	if e := w.state.Get(t.event.Type(), t.event.StateKeyValue()); e != nil && e.EventID == string(now.ID()) && e.Event != nil {
+		if closesToGuests(now) {
+			w.statements = append(w.statements, store.CheckGuests(w.base.stream.ID, w.seq))
+		}
 		err := w.setEntry(&state.Entry{Type: e.Type, Key: e.Key, EventID: e.EventID, Seq: e.Seq, Event: now})
 		if err != nil {
 			return err

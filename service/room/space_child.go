@@ -28,7 +28,7 @@ type spaceChild struct {
 // children reads the children of a space, in the order of the specification ("Ordering of children within a space"), or
 // those that it suggests.
 func (r *reads) children(ctx context.Context, space *preview, suggested bool) ([]spaceChild, error) {
-	stored, err := r.store.StateOfType(ctx, space.Room, event.TypeSpaceChild, maxChildren)
+	stored, err := r.store.StateOfType(ctx, space.Room, event.TypeSpaceChild, maxChildBytes, maxChildren)
 	if err != nil {
 		return nil, err
 	}

@@ -50,6 +50,10 @@ func (s *Service) upgrade(rw http.ResponseWriter, r *http.Request) error {
 		return s.answerAgain(rw, q, err)
 	}
 	return s.answer(rw, q, q.once(), func(ctx context.Context, w *working) ([]byte, error) {
+		if w.state.EventID(event.TypeTombstone, "") != old.state.EventID(event.TypeTombstone, "") {
+			// Another upgrade was faster, and everything leads to its new room.
+			return nil, matrix.NewError(matrix.CodeForbidden, "The room has been replaced a moment ago.")
+		}
 		if err := w.retire(ctx, q, replacement); err != nil {
 			return nil, err
 		}

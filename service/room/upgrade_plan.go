@@ -22,8 +22,11 @@ var carriedTypes = [...]string{
 	event.TypeHistoryVisibility, event.TypeCanonicalAlias,
 }
 
-// carriedBans bounds the bans that are carried over; the oldest are left behind.
-const carriedBans = 5000
+// carriedBans and carriedChildren bound the bans and the rooms of a space that are carried over; the oldest are left behind.
+const (
+	carriedBans     = 5000
+	carriedChildren = 5000
+)
 
 // carried is what a new room takes over from the one that it replaces.
 type carried struct {
@@ -100,10 +103,15 @@ func (s *snapshot) carriedKeys() []store.Key {
 		keys = append(keys, store.Key{Type: typ})
 	}
 	if s.auth.create.RoomType == "m.space" {
+		var children []*state.Entry
 		for e := range s.state.Entries() {
 			if e.Type == event.TypeSpaceChild {
-				keys = append(keys, store.Key{Type: e.Type, StateKey: e.Key})
+				children = append(children, e)
 			}
+		}
+		slices.SortFunc(children, func(a, b *state.Entry) int { return int(b.Seq - a.Seq) })
+		for _, e := range children[:min(len(children), carriedChildren)] {
+			keys = append(keys, store.Key{Type: e.Type, StateKey: e.Key})
 		}
 	}
 	var banned []*state.Member

@@ -1,6 +1,7 @@
 package room_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -68,4 +69,35 @@ func TestUpgradeAtTwoInstances(t *testing.T) {
 		one.verify(old, event.V12)
 		one.verify(answers[0].str("replacement_room"), event.V12)
 	}
+}
+
+// TestTwoUpgrades upgrades a room twice, from the same state of it: aliases, directory and tombstone lead to one new room.
+func TestTwoUpgrades(t *testing.T) {
+	onBothWorlds(t, func(t *testing.T, g *world) {
+		old := g.createWith("alice", map[string]any{"preset": "public_chat", "room_alias_name": "geese", "visibility": "public"})
+		var answers [2]answer
+		var both sync.WaitGroup
+		for i := range answers {
+			both.Go(func() {
+				caller := httpx.Caller{UserID: userID("alice"), DeviceID: "D", IdempotencyKey: fmt.Sprint("key ", i)}
+				answers[i] = g.doAs(caller, http.MethodPost, roomPath(old, "upgrade"), map[string]string{"new_version": "12"})
+			})
+		}
+		both.Wait()
+		now := g.content("alice", old, "m.room.tombstone", "")["replacement_room"]
+		require.Equal(t, now, g.aliasOf("#geese:hs"))
+		require.Equal(t, "public", g.directory(now.(string)))
+		last := ""
+		for _, a := range answers {
+			if a.status == 200 {
+				last = a.str("replacement_room")
+			} else {
+				require.Equal(t, "M_FORBIDDEN", a.code(), string(a.body))
+			}
+		}
+		require.NotEmpty(t, last)
+		// Once it is known, a replaced room can be replaced again.
+		again := g.upgraded("alice", old, map[string]any{"new_version": "11"})
+		require.Equal(t, again, g.content("alice", old, "m.room.tombstone", "")["replacement_room"])
+	})
 }

@@ -40,9 +40,15 @@ func (s *Store) EndGuestCheck(ctx context.Context, c GuestCheck) error {
 	return nil
 }
 
-// Joined lists up to limit users who are joined to a room, after a user id, in their order.
-func (s *Store) Joined(ctx context.Context, room int64, after string, limit int) ([]string, error) {
-	rows, err := s.db.Query(ctx, `SELECT user_id FROM membership WHERE room = $1 AND membership = 'join' AND user_id > $2
-		ORDER BY user_id LIMIT $3`, room, after, limit)
-	return collect(rows, err, "read who is joined", func(rows sqldb.Rows, id *string) error { return rows.Scan(id) })
+// Joined is a user who is joined to a room by the event at Seq.
+type Joined struct {
+	UserID string
+	Seq    int64
+}
+
+// JoinedAfter lists up to limit users who are joined to a room by events after seq, in the order of these.
+func (s *Store) JoinedAfter(ctx context.Context, room, seq int64, limit int) ([]Joined, error) {
+	rows, err := s.db.Query(ctx, `SELECT user_id, seq FROM membership WHERE room = $1 AND membership = 'join' AND seq > $2
+		ORDER BY seq LIMIT $3`, room, seq, limit)
+	return collect(rows, err, "read who is joined", func(rows sqldb.Rows, j *Joined) error { return rows.Scan(&j.UserID, &j.Seq) })
 }

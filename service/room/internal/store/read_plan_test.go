@@ -127,7 +127,7 @@ func callAll(t *testing.T, r *store.Reader) {
 	}
 	_, err = r.Profiles(ctx, rooms, "@u:hs")
 	none(err)
-	_, err = r.StateOfType(ctx, 1, "m.space.child", 5)
+	_, err = r.StateOfType(ctx, 1, "m.space.child", 5, 5)
 	none(err)
 	_, _, err = r.MutualRooms(ctx, "@u:hs", "@v:hs", "!a:hs", 5)
 	none(err)

@@ -163,11 +163,11 @@ WHERE room = $1 AND seq > $2 AND seq <= $3 ORDER BY seq DESC`, room, after, thro
 	return newest, err
 }
 
-// StateOfType reads current state events of one type, those with the least state keys.
-func (r *Reader) StateOfType(ctx context.Context, room int64, eventType string, limit int) ([]StateRow, error) {
+// StateOfType reads current state events of one type that have at most so many bytes, those with the least state keys.
+func (r *Reader) StateOfType(ctx context.Context, room int64, eventType string, bytes, limit int) ([]StateRow, error) {
 	rows, err := r.db.Query(ctx, `
 SELECT c.type, c.state_key, c.event_id, c.seq, v.json FROM state_current c JOIN event v ON v.event_id = c.event_id
-WHERE c.room = $1 AND c.type = $2 ORDER BY c.state_key LIMIT $3`, room, eventType, limit)
+WHERE c.room = $1 AND c.type = $2 AND length(v.json) <= $3 ORDER BY c.state_key LIMIT $4`, room, eventType, bytes, limit)
 	return collect(rows, err, "read state of a type", func(rows sqldb.Rows, s *StateRow) error {
 		return rows.Scan(&s.Type, &s.Key, &s.EventID, &s.Seq, &s.JSON)
 	})

@@ -15,15 +15,15 @@ type Unprofiled struct {
 	State []StateRow
 }
 
-// Unprofiled reads some of the rooms that have no profile.
-func (s *Store) Unprofiled(ctx context.Context, types []string, limit int) ([]Unprofiled, error) {
+// Unprofiled reads rooms that have no profile, up to a limit, after a room, in their order.
+func (s *Store) Unprofiled(ctx context.Context, types []string, after int64, limit int) ([]Unprofiled, error) {
 	var found []Unprofiled
 	err := s.db.View(ctx, func(ctx context.Context, q sqldb.Querier) error {
 		rows, err := q.Query(ctx, `
 SELECT r.room, r.room_id, r.version, r.visibility,
     (SELECT count(*) FROM membership m WHERE m.room = r.room AND m.membership = 'join')
-FROM room r WHERE NOT EXISTS (SELECT 1 FROM room_profile p WHERE p.room = r.room)
-ORDER BY r.room LIMIT $1`, limit)
+FROM room r WHERE r.room > $1 AND NOT EXISTS (SELECT 1 FROM room_profile p WHERE p.room = r.room)
+ORDER BY r.room LIMIT $2`, after, limit)
 		found, err = collect(rows, err, "read rooms without profiles", func(rows sqldb.Rows, u *Unprofiled) error {
 			var visibility string
 			err := rows.Scan(&u.Room, &u.RoomID, &u.Version, &visibility, &u.Joined)
@@ -62,20 +62,31 @@ WHERE c.state_key = '' AND c.room IN (SELECT value FROM json_each($1)) AND c.typ
 	return err
 }
 
-// AddProfile gives a room a profile and a listing, unless it has got them meanwhile: those are newer.
-func (s *Store) AddProfile(ctx context.Context, l Listing, p Profile) error {
+// Profiled is a room with what it lacked.
+type Profiled struct {
+	Listing
+	Profile
+}
+
+// AddProfiles gives rooms profiles and listings, unless they have got them meanwhile: those are newer.
+func (s *Store) AddProfiles(ctx context.Context, rooms []Profiled) error {
 	err := s.db.Write(ctx, func(ctx context.Context, tx sqldb.Tx) error {
-		_, err := tx.Exec(ctx, `INSERT INTO room_listing (room, room_id, rank, published, room_type)
-			VALUES ($1, $2, $3, $4, $5) ON CONFLICT (room) DO NOTHING`, l.values()...)
-		if err != nil {
-			return err
+		for _, r := range rooms {
+			_, err := tx.Exec(ctx, `INSERT INTO room_listing (room, room_id, rank, published, room_type)
+				VALUES ($1, $2, $3, $4, $5) ON CONFLICT (room) DO NOTHING`, r.Listing.values()...)
+			if err != nil {
+				return err
+			}
+			_, err = tx.Exec(ctx, `INSERT INTO room_profile (room, search, profile) VALUES ($1, $2, $3)
+				ON CONFLICT (room) DO NOTHING`, r.Profile.values()...)
+			if err != nil {
+				return err
+			}
 		}
-		_, err = tx.Exec(ctx, `INSERT INTO room_profile (room, search, profile) VALUES ($1, $2, $3)
-			ON CONFLICT (room) DO NOTHING`, p.values()...)
-		return err
+		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("add the profile of room %s: %w", l.RoomID, err)
+		return fmt.Errorf("add profiles of rooms: %w", err)
 	}
 	return nil
 }

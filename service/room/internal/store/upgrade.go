@@ -19,7 +19,7 @@ func MoveVisibility(room int64, toRoomID string) []eventlog.Statement {
 		},
 		{
 			SQL: `UPDATE room_listing SET published = (SELECT o.published FROM room_listing o WHERE o.room = $1)
-				WHERE room_id = $2`,
+				WHERE room = (SELECT r.room FROM room r WHERE r.room_id = $2)`,
 			Args: []any{room, toRoomID},
 		},
 		{SQL: `UPDATE room SET visibility = 'private' WHERE room = $1`, Args: []any{room}},
