@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -57,7 +58,8 @@ func Handler(t testing.TB, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &copied{ResponseWriter: w, status: http.StatusOK}
 		next.ServeHTTP(c, r)
-		if r.Context().Err() == nil { // otherwise nobody reads it
+		// Otherwise nobody reads it, or its reader has asked for parts of events or for another form (event_fields, event_format).
+		if r.Context().Err() == nil && !strings.Contains(r.URL.RawQuery, "event_f") {
 			watch.See(r.Method, r.URL.EscapedPath(), c.status, w.Header(), c.body.Bytes())
 		}
 	})
