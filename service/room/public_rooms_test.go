@@ -186,7 +186,7 @@ func TestPublicRoomsPages(t *testing.T) {
 }
 
 func TestPublicRoomsRefusals(t *testing.T) {
-	onBoth(t, func(t *testing.T, g *rig) {
+	onBoth(t, func(_ *testing.T, g *rig) {
 		token := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 		const path, post = "v3/publicRooms", http.MethodPost
 		cases := []refused{
