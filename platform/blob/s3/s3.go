@@ -154,27 +154,33 @@ func (s *Store) Open(ctx context.Context, key string) (io.ReadSeekCloser, error)
 	if err != nil {
 		return nil, fmt.Errorf("open blob: %w", err)
 	}
+	// It has asked nobody yet. What it is told now it need not ask when it seeks.
+	if _, err := object.Stat(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open blob: %w", missing(err)), object.Close())
+	}
 	return reader{object}, nil
 }
 
-// reader says what is not found.
+// missing says of an error of the object store whether it is that there is no such blob.
+func missing(err error) error {
+	if minio.ToErrorResponse(err).Code == minio.NoSuchKey {
+		return fmt.Errorf("%w: %w", blob.ErrNotFound, err)
+	}
+	return err
+}
+
+// reader says what is not found any more.
 type reader struct{ *minio.Object }
 
 func (r reader) Read(p []byte) (int, error) {
 	n, err := r.Object.Read(p)
-	if minio.ToErrorResponse(err).Code == minio.NoSuchKey {
-		err = fmt.Errorf("read blob: %w: %w", blob.ErrNotFound, err)
-	}
-	return n, err
+	return n, missing(err)
 }
 
-// Seek moves on. To look for the end asks the object store.
+// Seek moves on.
 func (r reader) Seek(offset int64, whence int) (int64, error) {
 	n, err := r.Object.Seek(offset, whence)
-	if minio.ToErrorResponse(err).Code == minio.NoSuchKey {
-		err = fmt.Errorf("read blob: %w: %w", blob.ErrNotFound, err)
-	}
-	return n, err
+	return n, missing(err)
 }
 
 // Delete implements blob.Store.
