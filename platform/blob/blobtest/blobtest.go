@@ -61,7 +61,7 @@ func isMissing(t *testing.T, s blob.Store, key string) bool {
 }
 
 func putAndRead(t *testing.T, s blob.Store) {
-	for i, size := range []int{0, 1, 64 << 10, 64<<10 + 1, 11 << 20} {
+	for i, size := range []int{0, 1, 64 << 10, 64<<10 + 1, 1<<20 - 1, 1 << 20, 3 << 20, 11 << 20} {
 		key, want := fmt.Sprintf("key%d", i), content(uint64(i), size)
 		// Readers that give little at once, as networks do.
 		n, err := s.Put(t.Context(), key, io.MultiReader(bytes.NewReader(want[:size/3]), bytes.NewReader(want[size/3:])))

@@ -17,8 +17,13 @@ import (
 	"hongyan/platform/obs"
 )
 
-// partBytes is the part in which a blob of unknown length is sent: twice so much of an upload is in memory at most.
-const partBytes = 5 << 20
+const (
+	// wholeBytes is up to what size a blob is sent whole, by one request instead of three.
+	wholeBytes = 1 << 20
+	// partBytes are the parts in which others are sent, the least that object stores take. A part is in memory while it is sent, and
+	// while it comes.
+	partBytes = 5 << 20
+)
 
 // Config says where the bucket is. Without an Endpoint there is none.
 type Config struct {
@@ -100,9 +105,8 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) (size int64, e
 		return 0, err
 	}
 	counted := &counter{inner: r}
-	// What fits into a part is one request instead of three.
 	var begin bytes.Buffer
-	_, err = io.CopyN(&begin, counted, partBytes)
+	_, err = io.CopyN(&begin, counted, wholeBytes)
 	switch {
 	case errors.Is(err, io.EOF) && ctx.Err() == nil:
 		err = s.put(ctx, key, bytes.NewReader(begin.Bytes()), int64(begin.Len()))
