@@ -13,10 +13,10 @@ var ErrNotFound = errors.New("no such blob")
 // Store keeps blobs by keys, each written once.
 type Store interface {
 	// Put keeps what r gives, under a key that nobody has used. When it returns without an error the blob is durable; otherwise
-	// nobody can open it, and Delete removes what is left. An error of r is in the chain of Put's. It holds little of r in memory.
+	// nobody can open it, and Delete removes what is left. An error of r is in the chain of Put's. It holds a few MiB of r
+	// in memory at most, however much there is.
 	Put(ctx context.Context, key string, r io.Reader) (size int64, err error)
-	// Open opens a blob; ErrNotFound where there is none, which some implementations notice at the first Read only. ctx bounds
-	// reading too.
+	// Open opens a blob; ErrNotFound where there is none. Where it is deleted meanwhile reading may say so too. ctx bounds reading.
 	Open(ctx context.Context, key string) (io.ReadSeekCloser, error)
 	// Delete removes a blob and what a Put that broke off has left of it. It is no error when there is nothing.
 	Delete(ctx context.Context, key string) error

@@ -51,7 +51,7 @@ type ThumbnailsConfig struct {
 // Default is right for most deployments.
 func Default() Config {
 	return Config{
-		MaxUploadBytes: 50 << 20, UploadTimeout: 3 * time.Hour, Uploads: 256, UserUploads: 16,
+		MaxUploadBytes: 50 << 20, UploadTimeout: 3 * time.Hour, Uploads: 64, UserUploads: 16,
 		UnusedExpiresAfter: 24 * time.Hour, MaxUnused: 100, MaxWait: 20 * time.Second, Waiting: 1000,
 		Thumbnails: ThumbnailsConfig{
 			// What the specification recommends, and two for the screens of today.

@@ -10,7 +10,8 @@
 //   - What was answered is durable: first in the blob store, then in the database.
 //   - A blob's key is in the database before the blob is written and until it is removed, and stands for one blob ever: a crash
 //     leaves nothing that is not found (loose_blob), and what is removed is nobody's.
-//   - Nothing that is uploaded is in memory as a whole. What is decoded is bounded before any of it is.
+//   - How much of an upload is in memory does not grow with it: 64 KiB on its way into a folder, up to 7 MiB into a bucket, of
+//     Config.Uploads at once. What is decoded is bounded before any of it is.
 //   - What a client can make grow is bounded: see Config. The sizes of thumbnails are the server's choice.
 //   - What comes back is never taken for a page of the server's: see headers.go.
 package media

@@ -82,7 +82,7 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request, f file) error {
 	if f.public {
 		who = "public"
 	}
-	h.Set("Cache-Control", who+", max-age=86400, immutable") // it never changes, but may be removed
+	h.Set("Cache-Control", who+", max-age=86400, immutable") // it never changes, but may get lost
 	sized := &sizedReader{inner: content, size: f.size}
 	http.ServeContent(w, r, "", time.Time{}, sized)
 	if sized.err != nil && r.Context().Err() == nil {

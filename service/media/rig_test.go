@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/tidwall/gjson"
 
+	"hongyan/platform/blob"
 	"hongyan/platform/blob/disk"
 	"hongyan/platform/bus"
 	"hongyan/platform/bus/memory"
@@ -39,6 +40,7 @@ var databases = map[string]func(testing.TB) string{
 // place is what the instances of a deployment share.
 type place struct {
 	database, folder string
+	blobs            blob.Store
 	bus              bus.Bus
 	clock            *clock
 }
@@ -64,7 +66,10 @@ func (c *clock) pass(d time.Duration) {
 func newPlace(t testing.TB, database string) *place {
 	wakes := memory.New(64)
 	t.Cleanup(func() { require.NoError(t, wakes.Close()) })
-	return &place{database: database, folder: filepath.Join(t.TempDir(), "blobs"), bus: wakes, clock: &clock{}}
+	folder := filepath.Join(t.TempDir(), "blobs")
+	blobs, err := disk.Open(folder)
+	require.NoError(t, err)
+	return &place{database: database, folder: folder, blobs: blobs, bus: wakes, clock: &clock{}}
 }
 
 // rig is a running instance of the service.
@@ -91,13 +96,11 @@ func newRig(t testing.TB, p *place, change func(*media.Config)) *rig {
 	ctx, cancel := context.WithCancel(context.Background())
 	db, err := sqldb.Open(ctx, sqldb.Config{URL: p.database})
 	require.NoError(t, err)
-	blobs, err := disk.Open(p.folder)
-	require.NoError(t, err)
 	cfg := media.Default()
 	if change != nil {
 		change(&cfg)
 	}
-	s, err := media.New(cfg, media.Deps{DB: db, Blobs: blobs, Bus: p.bus, Server: "hs", Clock: p.clock.now})
+	s, err := media.New(cfg, media.Deps{DB: db, Blobs: p.blobs, Bus: p.bus, Server: "hs", Clock: p.clock.now})
 	require.NoError(t, err)
 	require.NoError(t, s.Prepare(ctx))
 	done := make(chan error, 1)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"hongyan/matrix"
+	"hongyan/platform/blob"
 	"hongyan/platform/httpx"
 	"hongyan/service/media/internal/picture"
 	"hongyan/service/media/internal/store"
@@ -54,7 +55,7 @@ func (s *Service) thumbnailError(err error) error {
 	case errors.Is(err, picture.ErrNotPicture):
 		s.metrics.thumbnail(thumbnailNone)
 		return matrix.NewError(matrix.CodeUnknown, "This server cannot make thumbnails of such content.").WithCause(err)
-	case errors.Is(err, store.ErrNotFound):
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, blob.ErrNotFound): // it went meanwhile
 		return errNotFound()
 	case errors.Is(err, context.DeadlineExceeded):
 		s.metrics.thumbnail(thumbnailSlow)

@@ -17,8 +17,13 @@ import (
 	"hongyan/platform/obs"
 )
 
-// partBytes is the part in which a blob of unknown length is sent: twice so much of an upload is in memory at most.
-const partBytes = 5 << 20
+const (
+	// wholeBytes is up to what size a blob is sent whole, by one request instead of three.
+	wholeBytes = 1 << 20
+	// partBytes are the parts in which others are sent, the least that object stores take. A part is in memory while it is sent, and
+	// while it comes.
+	partBytes = 5 << 20
+)
 
 // Config says where the bucket is. Without an Endpoint there is none.
 type Config struct {
@@ -100,9 +105,8 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) (size int64, e
 		return 0, err
 	}
 	counted := &counter{inner: r}
-	// What fits into a part is one request instead of three.
 	var begin bytes.Buffer
-	_, err = io.CopyN(&begin, counted, partBytes)
+	_, err = io.CopyN(&begin, counted, wholeBytes)
 	switch {
 	case errors.Is(err, io.EOF) && ctx.Err() == nil:
 		err = s.put(ctx, key, bytes.NewReader(begin.Bytes()), int64(begin.Len()))
@@ -154,27 +158,33 @@ func (s *Store) Open(ctx context.Context, key string) (io.ReadSeekCloser, error)
 	if err != nil {
 		return nil, fmt.Errorf("open blob: %w", err)
 	}
+	// It has asked nobody yet. What it is told now it need not ask when it seeks.
+	if _, err := object.Stat(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open blob: %w", missing(err)), object.Close())
+	}
 	return reader{object}, nil
 }
 
-// reader says what is not found.
+// missing says of an error of the object store whether it is that there is no such blob.
+func missing(err error) error {
+	if minio.ToErrorResponse(err).Code == minio.NoSuchKey {
+		return fmt.Errorf("%w: %w", blob.ErrNotFound, err)
+	}
+	return err
+}
+
+// reader says what is not found any more.
 type reader struct{ *minio.Object }
 
 func (r reader) Read(p []byte) (int, error) {
 	n, err := r.Object.Read(p)
-	if minio.ToErrorResponse(err).Code == minio.NoSuchKey {
-		err = fmt.Errorf("read blob: %w: %w", blob.ErrNotFound, err)
-	}
-	return n, err
+	return n, missing(err)
 }
 
-// Seek moves on. To look for the end asks the object store.
+// Seek moves on.
 func (r reader) Seek(offset int64, whence int) (int64, error) {
 	n, err := r.Object.Seek(offset, whence)
-	if minio.ToErrorResponse(err).Code == minio.NoSuchKey {
-		err = fmt.Errorf("read blob: %w: %w", blob.ErrNotFound, err)
-	}
-	return n, err
+	return n, missing(err)
 }
 
 // Delete implements blob.Store.

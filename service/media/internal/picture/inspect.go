@@ -56,7 +56,7 @@ func Inspect(r io.ReadSeeker) (Info, error) {
 		return Info{}, fmt.Errorf("read picture: %w", err)
 	}
 	watched := &watchedReader{inner: r}
-	info, err := inspect(bufio.NewReaderSize(watched, 16<<10), magic[:n])
+	info, err := inspect(&source{bufio.NewReaderSize(watched, 16<<10), watched, r}, magic[:n])
 	switch {
 	case watched.err != nil:
 		return Info{}, fmt.Errorf("read picture: %w", watched.err)
@@ -70,7 +70,7 @@ func Inspect(r io.ReadSeeker) (Info, error) {
 	return info, nil
 }
 
-type inspector func(r *bufio.Reader, magic []byte) (Info, error)
+type inspector func(r *source, magic []byte) (Info, error)
 
 func inspectorOf(magic []byte) inspector {
 	switch {
@@ -100,9 +100,25 @@ func (w *watchedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func inspectPNG(r *bufio.Reader, _ []byte) (Info, error) {
-	var seen bytes.Buffer
-	cfg, err := png.DecodeConfig(io.TeeReader(r, &seen))
+// source is a picture that is read, little of it at a time.
+type source struct {
+	*bufio.Reader
+	watched *watchedReader
+	seeker  io.Seeker
+}
+
+// again begins anew.
+func (s *source) again() error {
+	if _, err := s.seeker.Seek(0, io.SeekStart); err != nil {
+		s.watched.err = err
+		return err
+	}
+	s.Reset(s.watched)
+	return nil
+}
+
+func inspectPNG(r *source, magic []byte) (Info, error) {
+	cfg, err := png.DecodeConfig(r)
 	if err != nil {
 		return Info{}, err
 	}
@@ -115,17 +131,29 @@ func inspectPNG(r *bufio.Reader, _ []byte) (Info, error) {
 	info := Info{ContentType: "image/png", orientation: 1}
 	info.size(cfg)
 	info.memory = perPixel * info.Pixels()
-	if b := seen.Bytes(); len(b) > 28 && b[28] == 1 { // it is interlaced: half of it is there twice
+	if magic[28] == 1 { // it is interlaced: half of it is there twice
 		info.memory += info.memory / 2
 	}
-	info.Animated = isAPNG(io.MultiReader(bytes.NewReader(seen.Bytes()[8:]), r))
+	if err := r.again(); err != nil { // of one with a palette nobody knows how much was read
+		return Info{}, err
+	}
+	if _, err := r.Discard(pngSignature); err != nil {
+		return Info{}, err
+	}
+	info.Animated = isAPNG(io.LimitReader(r, maxChunkBytes))
 	return info, nil
 }
 
 func (i *Info) size(cfg image.Config) { i.Width, i.Height = cfg.Width, cfg.Height }
 
-// maxChunks is how many chunks of a PNG are looked at before its content.
-const maxChunks = 1000
+const (
+	// pngSignature is how long the signature of a PNG is.
+	pngSignature = 8
+	// maxChunks is how many chunks of a PNG are looked at before its content, maxChunkBytes how long they may be together: enough
+	// for a profile of its colours.
+	maxChunks     = 1000
+	maxChunkBytes = 4 << 20
+)
 
 // isAPNG looks for the chunk that animates, which comes before the content. r is behind the signature.
 func isAPNG(r io.Reader) bool {
@@ -148,7 +176,7 @@ func isAPNG(r io.Reader) bool {
 	return false
 }
 
-func inspectGIF(r *bufio.Reader, _ []byte) (Info, error) {
+func inspectGIF(r *source, _ []byte) (Info, error) {
 	var seen bytes.Buffer
 	cfg, err := gif.DecodeConfig(struct{ io.Reader }{io.TeeReader(r, &seen)})
 	if err != nil {
@@ -215,7 +243,7 @@ func skipBlocks(r *bufio.Reader) error {
 	}
 }
 
-func inspectWebP(r *bufio.Reader, magic []byte) (Info, error) {
+func inspectWebP(r *source, magic []byte) (Info, error) {
 	info := Info{ContentType: "image/webp", orientation: 1}
 	if len(magic) >= 30 && string(magic[12:16]) == "VP8X" && magic[20]&0x02 != 0 {
 		// The decoder knows no animations, and what it would say of their size is none.

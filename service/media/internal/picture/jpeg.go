@@ -13,13 +13,13 @@ var errJPEG = errors.New("malformed JPEG")
 const maxSegments = 1000
 
 // inspectJPEG reads segments up to the one that says how large the picture is.
-func inspectJPEG(r *bufio.Reader, _ []byte) (Info, error) {
+func inspectJPEG(r *source, _ []byte) (Info, error) {
 	info := Info{ContentType: "image/jpeg", orientation: 1}
 	if _, err := r.Discard(2); err != nil {
 		return info, err
 	}
 	for range maxSegments {
-		marker, body, err := nextSegment(r)
+		marker, body, err := nextSegment(r.Reader)
 		if err != nil {
 			return info, err
 		}
