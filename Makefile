@@ -54,7 +54,7 @@ test-go: build ## Run the Go tests, with the race detector and in random order
 
 .PHONY: test-js
 test-js: build ## Run the end-to-end tests with matrix-js-sdk, on one process and on many
-	TEST_JS=1 TEST_HONGYAN_BIN=$(CURDIR)/bin/hongyan $(GO) test -tags $(TAGS) -race -count=1 -v -timeout 10m ./test/e2e/js
+	TEST_JS=1 TEST_HONGYAN_BIN=$(CURDIR)/bin/hongyan $(GO) test -tags $(TAGS) -race -count=1 -v -timeout 15m ./test/e2e/js
 
 .PHONY: fault
 fault: build ## Break it under load and print what that did; SHORT=1 for minutes, FAULT_SLACK=2 for slow machines
