@@ -45,7 +45,7 @@ func TestDownloadHeaders(t *testing.T) {
 
 // TestDownloadErrors has each error that downloads can have.
 func TestDownloadErrors(t *testing.T) {
-	onBoth(t, func(t *testing.T, g *rig) {
+	onBoth(t, func(_ *testing.T, g *rig) {
 		id := g.upload("alice", "text/plain", "", []byte("x"))
 		for path, want := range map[string]struct {
 			status int
