@@ -117,7 +117,7 @@ func TestBrokenUploadsLeaveNothing(t *testing.T) {
 			require.NoError(t, err)
 			r.ContentLength = length
 			httpx.SetCaller(r.Header, as("alice"))
-			_, err = http.DefaultClient.Do(r)
+			_, err = http.DefaultClient.Do(r) //nolint:bodyclose // there is none
 			require.Error(t, err)
 		}
 		require.Eventually(t, func() bool { g.sweep(); return g.blobs() == 0 }, patience, 10*time.Millisecond)
