@@ -25,7 +25,7 @@ func TestPutHoldsLittle(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	require.NoError(t, err)
 	require.EqualValues(t, size, n)
-	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(11<<20)) // with what is thrown away while the beginning grows
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(18<<20)) // with what is thrown away while the beginning grows
 }
 
 // zeros is content without an end.
@@ -42,7 +42,8 @@ type sink struct{}
 func (sink) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer := ""
 	if r.Body != nil {
-		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		// Not by io.Discard's pool, which the race detector empties.
+		if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{r.Body}, make([]byte, 32<<10)); err != nil {
 			return nil, err
 		}
 		if err := r.Body.Close(); err != nil {
