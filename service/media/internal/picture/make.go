@@ -23,7 +23,7 @@ const jpegQuality = 85
 func (i Info) Memory(s Size) int64 {
 	p := s.plan(i)
 	// The small picture, the same turned, and it encoded into a buffer that grows; a row of the large one, and its sums.
-	return i.memory + 20*int64(p.toW)*int64(p.toH) + 4*int64(max(p.fromW, p.fromH)) + 64*int64(max(p.toW, p.toH)) + 1<<20
+	return i.memory + 24*int64(p.toW)*int64(p.toH) + 4*int64(max(p.fromW, p.fromH)) + 64*int64(max(p.toW, p.toH)) + 1<<20
 }
 
 // Make makes a picture of a size from one that was inspected: a JPEG, or a PNG where parts are transparent. Of several

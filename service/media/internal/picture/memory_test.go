@@ -33,7 +33,7 @@ func noise[T interface {
 
 // TestMemory compares what making a picture smaller allocates, all in all, with what was foretold.
 func TestMemory(t *testing.T) {
-	whole := image.Rect(0, 0, 700, 500)
+	whole := image.Rect(0, 0, 500, 400)
 	asPNG := func(img image.Image) func(io.Writer) error {
 		return func(w io.Writer) error { return png.Encode(w, img) }
 	}
@@ -52,7 +52,7 @@ func TestMemory(t *testing.T) {
 		info, err := picture.Inspect(bytes.NewReader(b.Bytes()))
 		require.NoError(t, err, name)
 		for _, size := range []picture.Size{
-			{Width: 640, Height: 480, Method: picture.Scale}, {Width: 400, Height: 400, Method: picture.Crop},
+			{Width: 480, Height: 360, Method: picture.Scale}, {Width: 300, Height: 300, Method: picture.Crop},
 			{Width: 32, Height: 32, Method: picture.Crop},
 		} {
 			var before, after runtime.MemStats
