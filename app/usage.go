@@ -200,6 +200,7 @@ var usage = map[string]string{
 	"media.thumbnails.sizes":        "sizes of thumbnails that are made, with commas: WIDTHxHEIGHT and scale or crop",
 	"media.thumbnails.max_pixels":   "pixels of a picture of which thumbnails are made, at most",
 	"media.thumbnails.at_once":      "pictures that one instance makes smaller at once",
-	"media.thumbnails.memory_bytes": "memory that these may take together, in bytes; a picture that alone takes more gets no thumbnails",
+	"media.thumbnails.memory_bytes": "memory that these may take together, in bytes; a picture that alone takes more gets smaller thumbnails, or none",
+	"media.thumbnails.user_waiting": "requests of one user that may wait for a thumbnail to be made; more are answered 429",
 	"media.thumbnails.timeout":      "how long making a thumbnail may take, with waiting for its turn",
 }

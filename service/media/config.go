@@ -44,6 +44,8 @@ type ThumbnailsConfig struct {
 	// AtOnce is how many pictures are decoded at once, MemoryBytes how much memory they may take together.
 	AtOnce      int   `yaml:"at_once"`
 	MemoryBytes int64 `yaml:"memory_bytes"`
+	// UserWaiting is how many requests of one user may wait for their turn; only one of a user's pictures is decoded at a time.
+	UserWaiting int `yaml:"user_waiting"`
 	// Timeout is how long making one may take, with waiting for its turn.
 	Timeout time.Duration `yaml:"timeout"`
 }
@@ -58,7 +60,8 @@ func Default() Config {
 			Sizes: []string{
 				"32x32 crop", "96x96 crop", "256x256 crop", "320x240 scale", "640x480 scale", "800x600 scale", "1600x1200 scale",
 			},
-			MaxPixels: 64 << 20, AtOnce: 2, MemoryBytes: 256 << 20, Timeout: 20 * time.Second,
+			// The memory is enough for 48 megapixels of a camera's JPEG, and for 24 of most others.
+			MaxPixels: 64 << 20, AtOnce: 2, MemoryBytes: 320 << 20, UserWaiting: 32, Timeout: 20 * time.Second,
 		},
 	}
 }
@@ -77,6 +80,7 @@ func (c Config) Validate() error {
 		{"max_wait", int64(c.MaxWait)}, {"waiting", int64(c.Waiting)},
 		{"thumbnails.max_pixels", c.Thumbnails.MaxPixels}, {"thumbnails.at_once", int64(c.Thumbnails.AtOnce)},
 		{"thumbnails.memory_bytes", c.Thumbnails.MemoryBytes}, {"thumbnails.timeout", int64(c.Thumbnails.Timeout)},
+		{"thumbnails.user_waiting", int64(c.Thumbnails.UserWaiting)},
 	} {
 		if v.value < 1 {
 			return fmt.Errorf("media: %s must be positive", v.name)

@@ -84,6 +84,7 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request, f file) error {
 	}
 	h.Set("Cache-Control", who+", max-age=86400, immutable") // it never changes, but may get lost
 	sized := &sizedReader{inner: content, size: f.size}
+	w, r = inRange(w, r)
 	http.ServeContent(w, r, "", time.Time{}, sized)
 	if sized.err != nil && r.Context().Err() == nil {
 		return fmt.Errorf("read blob %s: %w", f.key, sized.err)

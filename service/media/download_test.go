@@ -35,7 +35,14 @@ func TestDownloadHeaders(t *testing.T) {
 		require.Equal(t, "234", part.body)
 		require.Equal(t, "bytes 2-4/10", part.header.Get("Content-Range"))
 		require.Equal(t, "789", with("GET", "Range", "bytes=-3").is(206, "").body)
-		require.Equal(t, 416, with("GET", "Range", "bytes=20-").status)
+		require.Equal(t, "34", with("GET", "Range", "Bytes=3-4").is(206, "").body)
+		none := with("GET", "Range", "bytes=20-").is(416, "M_INVALID_PARAM")
+		require.Equal(t, "bytes */10", none.header.Get("Content-Range"))
+		require.Equal(t, "application/json", none.header.Get("Content-Type"))
+		require.Empty(t, none.header.Get("Content-Disposition")+none.header.Get("Cache-Control"))
+		for _, unknown := range []string{"lines=1-2", "bytes", ""} {
+			require.Equal(t, "0123456789", with("GET", "Range", unknown).is(200, "").body, unknown)
+		}
 		require.Equal(t, 304, with("GET", "If-None-Match", a.header.Get("ETag")).status)
 		head := with("HEAD", "X", "").is(200, "")
 		require.Empty(t, head.body)

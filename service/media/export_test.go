@@ -37,3 +37,10 @@ func Waiting(s *Service) int {
 	defer s.waiters.mu.Unlock()
 	return s.waiters.n
 }
+
+// WaitingThumbnails counts requests of a user that wait for their turn.
+func WaitingThumbnails(s *Service, userID string) int {
+	s.decoding.mu.Lock()
+	defer s.decoding.mu.Unlock()
+	return len(s.decoding.waiting[userID])
+}

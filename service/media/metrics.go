@@ -20,6 +20,7 @@ const (
 	thumbnailNone  = "no_picture"
 	thumbnailLarge = "large"
 	thumbnailSlow  = "slow"
+	thumbnailBusy  = "at_once"
 )
 
 // metrics are what operators see of uploads and thumbnails.
@@ -47,7 +48,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		refused: counters("hongyan_media_refused_total",
 			"Uploads, and ids for them, that were refused by why: large, quota, at_once, or unused for too many ids without content.", "why"),
 		thumbnails: counters("hongyan_media_thumbnails_total",
-			"Thumbnails that were not there when they were asked for by what came of it: made, no_picture, large, or slow.", "result"),
+			"Thumbnails that were not there when they were asked for by what came of it: made, no_picture, large, slow, or at_once for too many of one user.", "result"),
 		thumbnailSeconds: obs.Register(reg, prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "hongyan_media_thumbnail_seconds", Help: "How long pictures were made smaller.", Buckets: obs.LatencyBuckets(),
 		})),

@@ -49,9 +49,8 @@ type Service struct {
 	leases  *lease.Leases
 	uploads uploads
 	waiters *waiters
-	turns   turns
-	// decoding bounds how many pictures are decoded, memory what that takes.
-	decoding chan struct{}
+	// decoding bounds how many pictures are decoded and for whom, memory what that takes.
+	decoding *decoding
 	memory   *semaphore.Weighted
 
 	metrics *metrics
@@ -80,8 +79,8 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		cfg: cfg, deps: deps, sizes: sizes, store: store.New(deps.DB), metrics: m,
 		uploads:  uploads{most: cfg.Uploads, mostOfUser: cfg.UserUploads, of: map[string]int{}},
 		waiters:  newWaiters(cfg.Waiting, m.waiting),
-		turns:    turns{of: map[string]*turn{}},
-		decoding: make(chan struct{}, cfg.Thumbnails.AtOnce), memory: semaphore.NewWeighted(cfg.Thumbnails.MemoryBytes),
+		decoding: newDecoding(cfg.Thumbnails.AtOnce, cfg.Thumbnails.UserWaiting),
+		memory:   semaphore.NewWeighted(cfg.Thumbnails.MemoryBytes),
 	}, nil
 }
 

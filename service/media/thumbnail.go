@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"time"
 
 	"hongyan/matrix"
@@ -38,7 +39,7 @@ func (s *Service) getThumbnail(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Thumbnails.Timeout)
 	defer cancel()
-	f, err := s.thumbnail(ctx, m.Content, asked, animated)
+	f, err := s.thumbnail(ctx, httpx.CallerOf(r).UserID, m.Content, asked, animated)
 	if err != nil {
 		return s.thumbnailError(err)
 	}
@@ -55,6 +56,11 @@ func (s *Service) thumbnailError(err error) error {
 	case errors.Is(err, picture.ErrNotPicture):
 		s.metrics.thumbnail(thumbnailNone)
 		return matrix.NewError(matrix.CodeUnknown, "This server cannot make thumbnails of such content.").WithCause(err)
+	case errors.Is(err, errAtOnce):
+		s.metrics.thumbnail(thumbnailBusy)
+		e := matrix.NewError(matrix.CodeLimitExceeded, "Too many thumbnails at once. Wait until some were made.").WithCause(err)
+		e.RetryAfter = time.Second
+		return e
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, blob.ErrNotFound): // it went meanwhile
 		return errNotFound()
 	case errors.Is(err, context.DeadlineExceeded):
@@ -64,7 +70,7 @@ func (s *Service) thumbnailError(err error) error {
 }
 
 // thumbnail finds or makes a thumbnail. A picture that is no larger than what is asked for is its own.
-func (s *Service) thumbnail(ctx context.Context, c store.Content, asked picture.Size, animated bool) (file, error) {
+func (s *Service) thumbnail(ctx context.Context, userID string, c store.Content, asked picture.Size, animated bool) (file, error) {
 	size, enough := picture.Choose(s.sizes, asked)
 	// What moves, or is larger than all that is made, may be the content itself.
 	if enough && !animated {
@@ -87,18 +93,36 @@ func (s *Service) thumbnail(ctx context.Context, c store.Content, asked picture.
 			key: c.Key, size: c.Size, contentType: info.ContentType, disposition: thumbnailName(info.ContentType), etag: c.SHA256,
 		}, nil
 	}
-	if info.Pixels() > s.cfg.Thumbnails.MaxPixels || info.Memory(size) > s.cfg.Thumbnails.MemoryBytes {
-		return file{}, picture.ErrTooLarge
-	}
-	give, err := s.turns.take(ctx, c.Key)
-	if err != nil {
+	if size, err = s.affordable(info, size); err != nil {
 		return file{}, err
 	}
-	defer give()
-	if kept, err := s.keptThumbnail(ctx, c, size); !errors.Is(err, store.ErrNotFound) {
-		return kept, err
+	return s.decoding.do(ctx, userID, wanted(c, size), func() (file, error) {
+		if kept, err := s.keptThumbnail(ctx, c, size); !errors.Is(err, store.ErrNotFound) {
+			return kept, err
+		}
+		return s.makeThumbnail(ctx, c, content, info, size)
+	})
+}
+
+// affordable is the size, or the largest below it that there is memory for: better a small thumbnail than none.
+func (s *Service) affordable(info picture.Info, size picture.Size) (picture.Size, error) {
+	if info.Pixels() > s.cfg.Thumbnails.MaxPixels {
+		return size, picture.ErrTooLarge
 	}
-	return s.makeThumbnail(ctx, c, content, info, size)
+	if info.Memory(size) <= s.cfg.Thumbnails.MemoryBytes {
+		return size, nil
+	}
+	best, found := size, false
+	for _, o := range s.sizes {
+		smaller := o.Method == size.Method && o.Width <= size.Width && o.Height <= size.Height
+		if smaller && info.Memory(o) <= s.cfg.Thumbnails.MemoryBytes && (!found || o.Width*o.Height > best.Width*best.Height) {
+			best, found = o, true
+		}
+	}
+	if !found {
+		return size, picture.ErrTooLarge
+	}
+	return best, nil
 }
 
 // keptThumbnail finds a thumbnail; store.ErrNotFound where there is none.
@@ -152,19 +176,19 @@ func (s *Service) makeThumbnail(
 	return thumbnailFile(t), nil
 }
 
-// decode makes a picture smaller when it is its turn, and there is memory.
+// collectFrom is after how much memory garbage is collected at once, so that it does not add to that of the next picture.
+const collectFrom = 32 << 20
+
+// decode makes a picture smaller when there is memory.
 func (s *Service) decode(ctx context.Context, content io.ReadSeeker, info picture.Info, size picture.Size) ([]byte, string, error) {
-	select {
-	case s.decoding <- struct{}{}:
-		defer func() { <-s.decoding }()
-	case <-ctx.Done():
-		return nil, "", ctx.Err()
-	}
 	memory := info.Memory(size)
 	if err := s.memory.Acquire(ctx, memory); err != nil {
 		return nil, "", err
 	}
 	defer s.memory.Release(memory)
+	if memory >= collectFrom {
+		defer runtime.GC()
+	}
 	began := time.Now()
 	defer func() { s.metrics.thumbnailSeconds.Observe(time.Since(began).Seconds()) }()
 	return picture.Make(ctx, content, info, size)

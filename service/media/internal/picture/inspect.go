@@ -3,6 +3,7 @@ package picture
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
@@ -36,6 +37,8 @@ type Info struct {
 	orientation int
 	// memory is how many bytes it takes to decode it, at most.
 	memory int64
+	// noTransform says that memory holds only while a JPEG's colours are what they mostly are.
+	noTransform bool
 }
 
 // Pixels is how many there are.
@@ -243,6 +246,9 @@ func skipBlocks(r *bufio.Reader) error {
 	}
 }
 
+// maxPartitions bounds what a decoder of WebP reads at once: eight partitions of 16 MiB.
+const maxPartitions = 8 << 24
+
 func inspectWebP(r *source, magic []byte) (Info, error) {
 	info := Info{ContentType: "image/webp", orientation: 1}
 	if len(magic) >= 30 && string(magic[12:16]) == "VP8X" && magic[20]&0x02 != 0 {
@@ -257,6 +263,12 @@ func inspectWebP(r *source, magic []byte) (Info, error) {
 		return Info{}, err
 	}
 	info.size(cfg)
-	info.memory = 10 * info.Pixels()
+	perPixel := int64(10)
+	if len(magic) >= 16 && string(magic[12:16]) == "VP8 " { // lossy, and nothing is transparent
+		perPixel = 2
+	}
+	// What is encoded is read whole, as long as it says that it is, if that is less than the decoder's bound.
+	says := int64(binary.LittleEndian.Uint32(magic[4:]))
+	info.memory = perPixel*up(int64(info.Width), 16)*up(int64(info.Height), 16)*256 + min(says, maxPartitions)
 	return info, nil
 }

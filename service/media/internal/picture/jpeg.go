@@ -15,6 +15,7 @@ const maxSegments = 1000
 // inspectJPEG reads segments up to the one that says how large the picture is.
 func inspectJPEG(r *source, _ []byte) (Info, error) {
 	info := Info{ContentType: "image/jpeg", orientation: 1}
+	rgb := false
 	if _, err := r.Discard(2); err != nil {
 		return info, err
 	}
@@ -28,8 +29,10 @@ func inspectJPEG(r *source, _ []byte) (Info, error) {
 			if o := exifOrientation(body); o != 0 {
 				info.orientation = o
 			}
+		case marker == 0xee:
+			rgb = rgb || len(body) >= 12 && string(body[:5]) == "Adobe" && body[11] == 0
 		case marker >= 0xc0 && marker <= 0xc2: // baseline, extended, progressive; others nobody decodes
-			return info, info.readFrame(body, marker == 0xc2)
+			return info, info.readFrame(body, marker == 0xc2, rgb)
 		case marker == 0xda || marker == 0xd9: // pixels, or the end
 			return info, errJPEG
 		}
@@ -64,33 +67,65 @@ func nextSegment(r *bufio.Reader) (marker byte, body []byte, err error) {
 }
 
 // readFrame reads how large the picture is, and what decoding it takes.
-func (i *Info) readFrame(b []byte, progressive bool) error {
+func (i *Info) readFrame(b []byte, progressive, rgb bool) error {
 	if len(b) < 6 || len(b) < 6+3*int(b[5]) || b[5] == 0 {
 		return errJPEG
 	}
 	i.Height, i.Width = int(binary.BigEndian.Uint16(b[1:])), int(binary.BigEndian.Uint16(b[3:]))
 	components := int(b[5])
 	var widest, highest, samples int64 = 1, 1, 0
+	ids := ""
 	for c := range components {
 		sampling := b[6+3*c+1]
 		h, v := int64(sampling>>4), int64(sampling&15)
 		if h < 1 || h > 4 || v < 1 || v > 4 {
 			return errJPEG
 		}
-		widest, highest, samples = max(widest, h), max(highest, v), samples+h*v
+		widest, highest, samples, ids = max(widest, h), max(highest, v), samples+h*v, ids+string(b[6+3*c])
 	}
-	pixels := i.Pixels()
-	i.memory = pixels*samples/(widest*highest) + 1<<16
+	// Pixels are kept in blocks, of which the last are not full.
+	blocks := up(int64(i.Width), 8*widest) * up(int64(i.Height), 8*highest)
+	i.memory = blocks*64*samples + 1<<16
 	if progressive { // the coefficients of the whole picture are kept
 		i.memory *= 5
 	}
-	if components >= 3 { // it may be RGB or CMYK, which is copied
-		i.memory += 4 * pixels
+	if components > 3 || components == 3 && (rgb || ids == "RGB") { // it is copied
+		i.memory += 4 * i.Pixels()
+	} else {
+		i.noTransform = true
 	}
 	if i.orientation >= 5 {
 		i.Width, i.Height = i.Height, i.Width
 	}
 	return nil
+}
+
+// up is how many of a size it takes for n.
+func up(n, size int64) int64 { return (n + size - 1) / size }
+
+// guard keeps a JPEG from saying later that it is RGB, which would take more memory than was counted.
+func (i Info) guard(r io.Reader) io.Reader {
+	if !i.noTransform {
+		return r
+	}
+	return &guardReader{inner: r}
+}
+
+// guardReader makes each segment that may say how colours are kept (APP14) one that nobody reads (APP13). Pixels have no such bytes.
+type guardReader struct {
+	inner io.Reader
+	last  byte
+}
+
+func (g *guardReader) Read(p []byte) (int, error) {
+	n, err := g.inner.Read(p)
+	for i, b := range p[:n] {
+		if g.last == 0xff && b == 0xee {
+			p[i] = 0xed
+		}
+		g.last = b
+	}
+	return n, err
 }
 
 // exifOrientation reads the orientation from an APP1 segment; 0 where it says none.

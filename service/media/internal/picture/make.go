@@ -22,8 +22,8 @@ const jpegQuality = 85
 // Memory is how many bytes Make takes at most.
 func (i Info) Memory(s Size) int64 {
 	p := s.plan(i)
-	// What is scaled is at most twice as large each way, and scaling keeps 32 bytes for each pixel of one way.
-	return i.memory + 100*int64(p.toW)*int64(p.toH) + 64*maxSide
+	// The small picture, the same turned, and it encoded into a buffer that grows; a row of the large one, and its sums.
+	return i.memory + 24*int64(p.toW)*int64(p.toH) + 4*int64(max(p.fromW, p.fromH)) + 64*int64(max(p.toW, p.toH)) + 1<<20
 }
 
 // Make makes a picture of a size from one that was inspected: a JPEG, or a PNG where parts are transparent. Of several
@@ -67,7 +67,7 @@ func (r *boundReader) Read(p []byte) (int, error) {
 func decode(r io.Reader, info Info) (img image.Image, err error) {
 	switch info.ContentType {
 	case "image/jpeg":
-		img, err = jpeg.Decode(r)
+		img, err = jpeg.Decode(info.guard(r))
 	case "image/png":
 		img, err = png.Decode(r)
 	case "image/gif":
@@ -104,65 +104,6 @@ func decodeGIF(r io.Reader, info Info) (image.Image, error) {
 	img := image.NewRGBA(whole)
 	draw.Draw(img, frame.Bounds().Intersect(whole), frame, frame.Bounds().Intersect(whole).Min, draw.Src)
 	return img, nil
-}
-
-// shrink makes the middle of a picture smaller.
-func shrink(ctx context.Context, img image.Image, p plan) (*image.RGBA, error) {
-	b := img.Bounds()
-	x, y := b.Min.X+(b.Dx()-p.fromW)/2, b.Min.Y+(b.Dy()-p.fromH)/2
-	part, err := average(ctx, img, image.Rect(x, y, x+p.fromW, y+p.fromH), max(1, p.fromW/p.toW), max(1, p.fromH/p.toH))
-	if err != nil {
-		return nil, err
-	}
-	if part.Rect.Dx() == p.toW && part.Rect.Dy() == p.toH {
-		return part, nil
-	}
-	out := image.NewRGBA(image.Rect(0, 0, p.toW, p.toH))
-	draw.CatmullRom.Scale(out, out.Rect, part, part.Rect, draw.Src, nil)
-	return out, nil
-}
-
-// average makes each block of pixels one. Better scaling would look at all of a large picture again and again.
-func average(ctx context.Context, img image.Image, from image.Rectangle, bw, bh int) (*image.RGBA, error) {
-	w, h := (from.Dx()+bw-1)/bw, (from.Dy()+bh-1)/bh
-	out := image.NewRGBA(image.Rect(0, 0, w, h))
-	row := image.NewRGBA(image.Rect(0, 0, from.Dx(), 1))
-	sums := make([]uint64, 4*w)
-	for y := range h {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		clear(sums)
-		rows := min(bh, from.Dy()-y*bh)
-		for i := range rows {
-			draw.Draw(row, row.Rect, img, image.Pt(from.Min.X, from.Min.Y+y*bh+i), draw.Src)
-			addRow(sums, row.Pix, bw)
-			if i%1024 == 1023 && ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-		}
-		for x := range w {
-			n := uint64(rows * min(bw, from.Dx()-x*bw))
-			for c := range 4 {
-				out.Pix[y*out.Stride+4*x+c] = byte((sums[4*x+c] + n/2) / n)
-			}
-		}
-	}
-	return out, nil
-}
-
-// addRow adds the pixels of a row to the sums of their blocks, which are bw wide.
-func addRow(sums []uint64, pix []byte, bw int) {
-	for x := 0; len(pix) > 0; x++ {
-		block := pix[:min(4*bw, len(pix))]
-		pix = pix[len(block):]
-		var r, g, b, a uint64
-		for ; len(block) >= 4; block = block[4:] {
-			r, g, b, a = r+uint64(block[0]), g+uint64(block[1]), b+uint64(block[2]), a+uint64(block[3])
-		}
-		sum := sums[4*x : 4*x+4]
-		sum[0], sum[1], sum[2], sum[3] = sum[0]+r, sum[1]+g, sum[2]+b, sum[3]+a
-	}
 }
 
 // turn turns and mirrors a picture as EXIF's orientation says.
