@@ -62,13 +62,13 @@ func TestRelationsOfOldRowsAreFilledIn(t *testing.T) {
 	}
 }
 
-// goBack undoes the migration of relations and reports.
+// goBack undoes the migration of relations and reports, and those after it.
 func goBack(ctx context.Context, t *testing.T, db *sqldb.DB) {
 	t.Helper()
 	for _, sql := range []string{
-		`DROP TABLE report`, `DROP TABLE thread`, `DROP INDEX event_relation_sender`, `DROP INDEX event_relation_type`,
+		`DROP TABLE guest_check`, `DROP TABLE room_listing`, `DROP TABLE room_profile`, `DROP TABLE report`, `DROP TABLE thread`, `DROP INDEX event_relation_sender`, `DROP INDEX event_relation_type`,
 		`ALTER TABLE event_relation DROP COLUMN detail`, `ALTER TABLE event_relation DROP COLUMN ts`,
-		`ALTER TABLE event_relation DROP COLUMN event_type`, `DELETE FROM room_service_migration WHERE version_id = 4`,
+		`ALTER TABLE event_relation DROP COLUMN event_type`, `DELETE FROM room_service_migration WHERE version_id >= 4`,
 	} {
 		_, err := db.Exec(ctx, sql)
 		require.NoError(t, err, sql)
