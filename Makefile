@@ -16,7 +16,7 @@ GOTESTSUM := $(GO) run gotest.tools/gotestsum@v1.13.0
 
 # Tests share two cores with the databases that they start.
 TEST_PARALLEL ?= 2
-TEST_TIMEOUT ?= 15m
+TEST_TIMEOUT ?= 30m
 TEST_PACKAGES ?= ./...
 # Fault tests measure time: what their bounds are multiplied with, and which of them run.
 FAULT_SLACK ?= 1
