@@ -93,7 +93,7 @@ test("a reaction is made once, and what relates to an event is listed", async ()
         client.sendEvent(roomId, "m.reaction", { "m.relates_to": { rel_type: "m.annotation", event_id: root, key } });
     const { event_id: thumb } = await react(bob, "👍");
     await assert.rejects(react(bob, "👍"), (e) => e.httpStatus === 400 && e.errcode === "M_DUPLICATE_ANNOTATION");
-    bob.getRoom(roomId).getPendingEvents().forEach((e) => bob.cancelPendingEvent(e));
+    dropRefused(bob);
     const { event_id: goose } = await react(bob, "🪿");
     const { event_id: edit } = await alice.sendEvent(roomId, "m.room.message", {
         msgtype: "m.text",
