@@ -1374,6 +1374,163 @@ func (x *TimelineResponse) GetAfterSeq() int64 {
 	return 0
 }
 
+type PeekRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	RoomId string                 `protobuf:"bytes,1,opt,name=room_id,json=roomId,proto3" json:"room_id,omitempty"`
+	// user_id and device_id are the reader's.
+	UserId   string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	DeviceId string `protobuf:"bytes,3,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
+	// from is a token; "" is the newest event, so that nothing comes after it.
+	From  string `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
+	Limit int32  `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	// ignored are whom the reader ignores.
+	Ignored       []string `protobuf:"bytes,6,rep,name=ignored,proto3" json:"ignored,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeekRequest) Reset() {
+	*x = PeekRequest{}
+	mi := &file_api_room_room_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeekRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeekRequest) ProtoMessage() {}
+
+func (x *PeekRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_room_room_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeekRequest.ProtoReflect.Descriptor instead.
+func (*PeekRequest) Descriptor() ([]byte, []int) {
+	return file_api_room_room_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *PeekRequest) GetRoomId() string {
+	if x != nil {
+		return x.RoomId
+	}
+	return ""
+}
+
+func (x *PeekRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *PeekRequest) GetDeviceId() string {
+	if x != nil {
+		return x.DeviceId
+	}
+	return ""
+}
+
+func (x *PeekRequest) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *PeekRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *PeekRequest) GetIgnored() []string {
+	if x != nil {
+		return x.Ignored
+	}
+	return nil
+}
+
+type PeekResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// chunk is a JSON array of the events in the format of clients; count is how many there are.
+	Chunk []byte `protobuf:"bytes,1,opt,name=chunk,proto3" json:"chunk,omitempty"`
+	Count int32  `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// start and end are the tokens before and after them. There may be more after end.
+	Start         string `protobuf:"bytes,3,opt,name=start,proto3" json:"start,omitempty"`
+	End           string `protobuf:"bytes,4,opt,name=end,proto3" json:"end,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeekResponse) Reset() {
+	*x = PeekResponse{}
+	mi := &file_api_room_room_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeekResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeekResponse) ProtoMessage() {}
+
+func (x *PeekResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_room_room_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeekResponse.ProtoReflect.Descriptor instead.
+func (*PeekResponse) Descriptor() ([]byte, []int) {
+	return file_api_room_room_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *PeekResponse) GetChunk() []byte {
+	if x != nil {
+		return x.Chunk
+	}
+	return nil
+}
+
+func (x *PeekResponse) GetCount() int32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *PeekResponse) GetStart() string {
+	if x != nil {
+		return x.Start
+	}
+	return ""
+}
+
+func (x *PeekResponse) GetEnd() string {
+	if x != nil {
+		return x.End
+	}
+	return ""
+}
+
 type RelationsRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	RoomId   string                 `protobuf:"bytes,1,opt,name=room_id,json=roomId,proto3" json:"room_id,omitempty"`
@@ -1389,7 +1546,7 @@ type RelationsRequest struct {
 
 func (x *RelationsRequest) Reset() {
 	*x = RelationsRequest{}
-	mi := &file_api_room_room_proto_msgTypes[15]
+	mi := &file_api_room_room_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1401,7 +1558,7 @@ func (x *RelationsRequest) String() string {
 func (*RelationsRequest) ProtoMessage() {}
 
 func (x *RelationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[15]
+	mi := &file_api_room_room_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1414,7 +1571,7 @@ func (x *RelationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelationsRequest.ProtoReflect.Descriptor instead.
 func (*RelationsRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{15}
+	return file_api_room_room_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RelationsRequest) GetRoomId() string {
@@ -1469,7 +1626,7 @@ type RelationsResponse struct {
 
 func (x *RelationsResponse) Reset() {
 	*x = RelationsResponse{}
-	mi := &file_api_room_room_proto_msgTypes[16]
+	mi := &file_api_room_room_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1481,7 +1638,7 @@ func (x *RelationsResponse) String() string {
 func (*RelationsResponse) ProtoMessage() {}
 
 func (x *RelationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[16]
+	mi := &file_api_room_room_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1494,7 +1651,7 @@ func (x *RelationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelationsResponse.ProtoReflect.Descriptor instead.
 func (*RelationsResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{16}
+	return file_api_room_room_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RelationsResponse) GetRelations() map[string][]byte {
@@ -1523,7 +1680,7 @@ type StateRequest struct {
 
 func (x *StateRequest) Reset() {
 	*x = StateRequest{}
-	mi := &file_api_room_room_proto_msgTypes[17]
+	mi := &file_api_room_room_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1535,7 +1692,7 @@ func (x *StateRequest) String() string {
 func (*StateRequest) ProtoMessage() {}
 
 func (x *StateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[17]
+	mi := &file_api_room_room_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1548,7 +1705,7 @@ func (x *StateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateRequest.ProtoReflect.Descriptor instead.
 func (*StateRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{17}
+	return file_api_room_room_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *StateRequest) GetRoomId() string {
@@ -1605,7 +1762,7 @@ type StateKey struct {
 
 func (x *StateKey) Reset() {
 	*x = StateKey{}
-	mi := &file_api_room_room_proto_msgTypes[18]
+	mi := &file_api_room_room_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1617,7 +1774,7 @@ func (x *StateKey) String() string {
 func (*StateKey) ProtoMessage() {}
 
 func (x *StateKey) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[18]
+	mi := &file_api_room_room_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1630,7 +1787,7 @@ func (x *StateKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateKey.ProtoReflect.Descriptor instead.
 func (*StateKey) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{18}
+	return file_api_room_room_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *StateKey) GetType() string {
@@ -1665,7 +1822,7 @@ type StateResponse struct {
 
 func (x *StateResponse) Reset() {
 	*x = StateResponse{}
-	mi := &file_api_room_room_proto_msgTypes[19]
+	mi := &file_api_room_room_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1677,7 +1834,7 @@ func (x *StateResponse) String() string {
 func (*StateResponse) ProtoMessage() {}
 
 func (x *StateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[19]
+	mi := &file_api_room_room_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1690,7 +1847,7 @@ func (x *StateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateResponse.ProtoReflect.Descriptor instead.
 func (*StateResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{19}
+	return file_api_room_room_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StateResponse) GetEvents() []*Event {
@@ -1728,7 +1885,7 @@ type Summary struct {
 
 func (x *Summary) Reset() {
 	*x = Summary{}
-	mi := &file_api_room_room_proto_msgTypes[20]
+	mi := &file_api_room_room_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1740,7 +1897,7 @@ func (x *Summary) String() string {
 func (*Summary) ProtoMessage() {}
 
 func (x *Summary) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[20]
+	mi := &file_api_room_room_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1753,7 +1910,7 @@ func (x *Summary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Summary.ProtoReflect.Descriptor instead.
 func (*Summary) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{20}
+	return file_api_room_room_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Summary) GetHeroes() []string {
@@ -1795,7 +1952,7 @@ type StrippedStateRequest struct {
 
 func (x *StrippedStateRequest) Reset() {
 	*x = StrippedStateRequest{}
-	mi := &file_api_room_room_proto_msgTypes[21]
+	mi := &file_api_room_room_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1807,7 +1964,7 @@ func (x *StrippedStateRequest) String() string {
 func (*StrippedStateRequest) ProtoMessage() {}
 
 func (x *StrippedStateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[21]
+	mi := &file_api_room_room_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1820,7 +1977,7 @@ func (x *StrippedStateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StrippedStateRequest.ProtoReflect.Descriptor instead.
 func (*StrippedStateRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{21}
+	return file_api_room_room_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *StrippedStateRequest) GetRoomIds() []string {
@@ -1848,7 +2005,7 @@ type StrippedRoom struct {
 
 func (x *StrippedRoom) Reset() {
 	*x = StrippedRoom{}
-	mi := &file_api_room_room_proto_msgTypes[22]
+	mi := &file_api_room_room_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1860,7 +2017,7 @@ func (x *StrippedRoom) String() string {
 func (*StrippedRoom) ProtoMessage() {}
 
 func (x *StrippedRoom) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[22]
+	mi := &file_api_room_room_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1873,7 +2030,7 @@ func (x *StrippedRoom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StrippedRoom.ProtoReflect.Descriptor instead.
 func (*StrippedRoom) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{22}
+	return file_api_room_room_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StrippedRoom) GetRoomId() string {
@@ -1899,7 +2056,7 @@ type StrippedStateResponse struct {
 
 func (x *StrippedStateResponse) Reset() {
 	*x = StrippedStateResponse{}
-	mi := &file_api_room_room_proto_msgTypes[23]
+	mi := &file_api_room_room_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1911,7 +2068,7 @@ func (x *StrippedStateResponse) String() string {
 func (*StrippedStateResponse) ProtoMessage() {}
 
 func (x *StrippedStateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[23]
+	mi := &file_api_room_room_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1924,7 +2081,7 @@ func (x *StrippedStateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StrippedStateResponse.ProtoReflect.Descriptor instead.
 func (*StrippedStateResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{23}
+	return file_api_room_room_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StrippedStateResponse) GetRooms() []*StrippedRoom {
@@ -1943,7 +2100,7 @@ type ReceiptsRequest struct {
 
 func (x *ReceiptsRequest) Reset() {
 	*x = ReceiptsRequest{}
-	mi := &file_api_room_room_proto_msgTypes[24]
+	mi := &file_api_room_room_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1955,7 +2112,7 @@ func (x *ReceiptsRequest) String() string {
 func (*ReceiptsRequest) ProtoMessage() {}
 
 func (x *ReceiptsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[24]
+	mi := &file_api_room_room_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1968,7 +2125,7 @@ func (x *ReceiptsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptsRequest.ProtoReflect.Descriptor instead.
 func (*ReceiptsRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{24}
+	return file_api_room_room_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ReceiptsRequest) GetRooms() []*ReceiptsOf {
@@ -1989,7 +2146,7 @@ type ReceiptsOf struct {
 
 func (x *ReceiptsOf) Reset() {
 	*x = ReceiptsOf{}
-	mi := &file_api_room_room_proto_msgTypes[25]
+	mi := &file_api_room_room_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2001,7 +2158,7 @@ func (x *ReceiptsOf) String() string {
 func (*ReceiptsOf) ProtoMessage() {}
 
 func (x *ReceiptsOf) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[25]
+	mi := &file_api_room_room_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2014,7 +2171,7 @@ func (x *ReceiptsOf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptsOf.ProtoReflect.Descriptor instead.
 func (*ReceiptsOf) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{25}
+	return file_api_room_room_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ReceiptsOf) GetRoomId() string {
@@ -2047,7 +2204,7 @@ type ReceiptsResponse struct {
 
 func (x *ReceiptsResponse) Reset() {
 	*x = ReceiptsResponse{}
-	mi := &file_api_room_room_proto_msgTypes[26]
+	mi := &file_api_room_room_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2059,7 +2216,7 @@ func (x *ReceiptsResponse) String() string {
 func (*ReceiptsResponse) ProtoMessage() {}
 
 func (x *ReceiptsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[26]
+	mi := &file_api_room_room_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2072,7 +2229,7 @@ func (x *ReceiptsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptsResponse.ProtoReflect.Descriptor instead.
 func (*ReceiptsResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{26}
+	return file_api_room_room_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ReceiptsResponse) GetReceipts() []*Receipt {
@@ -2091,7 +2248,7 @@ type SetReceiptRequest struct {
 
 func (x *SetReceiptRequest) Reset() {
 	*x = SetReceiptRequest{}
-	mi := &file_api_room_room_proto_msgTypes[27]
+	mi := &file_api_room_room_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2103,7 +2260,7 @@ func (x *SetReceiptRequest) String() string {
 func (*SetReceiptRequest) ProtoMessage() {}
 
 func (x *SetReceiptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[27]
+	mi := &file_api_room_room_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2116,7 +2273,7 @@ func (x *SetReceiptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetReceiptRequest.ProtoReflect.Descriptor instead.
 func (*SetReceiptRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{27}
+	return file_api_room_room_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SetReceiptRequest) GetReceipt() *Receipt {
@@ -2135,7 +2292,7 @@ type SetReceiptResponse struct {
 
 func (x *SetReceiptResponse) Reset() {
 	*x = SetReceiptResponse{}
-	mi := &file_api_room_room_proto_msgTypes[28]
+	mi := &file_api_room_room_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2147,7 +2304,7 @@ func (x *SetReceiptResponse) String() string {
 func (*SetReceiptResponse) ProtoMessage() {}
 
 func (x *SetReceiptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[28]
+	mi := &file_api_room_room_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2160,7 +2317,7 @@ func (x *SetReceiptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetReceiptResponse.ProtoReflect.Descriptor instead.
 func (*SetReceiptResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{28}
+	return file_api_room_room_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SetReceiptResponse) GetPosition() int64 {
@@ -2181,7 +2338,7 @@ type LocateRequest struct {
 
 func (x *LocateRequest) Reset() {
 	*x = LocateRequest{}
-	mi := &file_api_room_room_proto_msgTypes[29]
+	mi := &file_api_room_room_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2193,7 +2350,7 @@ func (x *LocateRequest) String() string {
 func (*LocateRequest) ProtoMessage() {}
 
 func (x *LocateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[29]
+	mi := &file_api_room_room_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2206,7 +2363,7 @@ func (x *LocateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocateRequest.ProtoReflect.Descriptor instead.
 func (*LocateRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{29}
+	return file_api_room_room_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *LocateRequest) GetRoomId() string {
@@ -2245,7 +2402,7 @@ type LocateResponse struct {
 
 func (x *LocateResponse) Reset() {
 	*x = LocateResponse{}
-	mi := &file_api_room_room_proto_msgTypes[30]
+	mi := &file_api_room_room_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2257,7 +2414,7 @@ func (x *LocateResponse) String() string {
 func (*LocateResponse) ProtoMessage() {}
 
 func (x *LocateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[30]
+	mi := &file_api_room_room_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2270,7 +2427,7 @@ func (x *LocateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocateResponse.ProtoReflect.Descriptor instead.
 func (*LocateResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{30}
+	return file_api_room_room_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *LocateResponse) GetPosition() int64 {
@@ -2329,7 +2486,7 @@ type NotesRequest struct {
 
 func (x *NotesRequest) Reset() {
 	*x = NotesRequest{}
-	mi := &file_api_room_room_proto_msgTypes[31]
+	mi := &file_api_room_room_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2341,7 +2498,7 @@ func (x *NotesRequest) String() string {
 func (*NotesRequest) ProtoMessage() {}
 
 func (x *NotesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[31]
+	mi := &file_api_room_room_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2354,7 +2511,7 @@ func (x *NotesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotesRequest.ProtoReflect.Descriptor instead.
 func (*NotesRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{31}
+	return file_api_room_room_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *NotesRequest) GetRoomId() string {
@@ -2398,7 +2555,7 @@ type NotesResponse struct {
 
 func (x *NotesResponse) Reset() {
 	*x = NotesResponse{}
-	mi := &file_api_room_room_proto_msgTypes[32]
+	mi := &file_api_room_room_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2410,7 +2567,7 @@ func (x *NotesResponse) String() string {
 func (*NotesResponse) ProtoMessage() {}
 
 func (x *NotesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[32]
+	mi := &file_api_room_room_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2423,7 +2580,7 @@ func (x *NotesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotesResponse.ProtoReflect.Descriptor instead.
 func (*NotesResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{32}
+	return file_api_room_room_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *NotesResponse) GetNotes() []*NoteAt {
@@ -2459,7 +2616,7 @@ type NoteAt struct {
 
 func (x *NoteAt) Reset() {
 	*x = NoteAt{}
-	mi := &file_api_room_room_proto_msgTypes[33]
+	mi := &file_api_room_room_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2471,7 +2628,7 @@ func (x *NoteAt) String() string {
 func (*NoteAt) ProtoMessage() {}
 
 func (x *NoteAt) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[33]
+	mi := &file_api_room_room_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2484,7 +2641,7 @@ func (x *NoteAt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoteAt.ProtoReflect.Descriptor instead.
 func (*NoteAt) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{33}
+	return file_api_room_room_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *NoteAt) GetSeq() int64 {
@@ -2525,7 +2682,7 @@ type EventsAtRequest struct {
 
 func (x *EventsAtRequest) Reset() {
 	*x = EventsAtRequest{}
-	mi := &file_api_room_room_proto_msgTypes[34]
+	mi := &file_api_room_room_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2537,7 +2694,7 @@ func (x *EventsAtRequest) String() string {
 func (*EventsAtRequest) ProtoMessage() {}
 
 func (x *EventsAtRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[34]
+	mi := &file_api_room_room_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2550,7 +2707,7 @@ func (x *EventsAtRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventsAtRequest.ProtoReflect.Descriptor instead.
 func (*EventsAtRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{34}
+	return file_api_room_room_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *EventsAtRequest) GetRoomId() string {
@@ -2576,7 +2733,7 @@ type EventsAtResponse struct {
 
 func (x *EventsAtResponse) Reset() {
 	*x = EventsAtResponse{}
-	mi := &file_api_room_room_proto_msgTypes[35]
+	mi := &file_api_room_room_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2588,7 +2745,7 @@ func (x *EventsAtResponse) String() string {
 func (*EventsAtResponse) ProtoMessage() {}
 
 func (x *EventsAtResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[35]
+	mi := &file_api_room_room_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2601,7 +2758,7 @@ func (x *EventsAtResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventsAtResponse.ProtoReflect.Descriptor instead.
 func (*EventsAtResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{35}
+	return file_api_room_room_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *EventsAtResponse) GetEvents() []*Event {
@@ -2621,7 +2778,7 @@ type MembershipRequest struct {
 
 func (x *MembershipRequest) Reset() {
 	*x = MembershipRequest{}
-	mi := &file_api_room_room_proto_msgTypes[36]
+	mi := &file_api_room_room_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2633,7 +2790,7 @@ func (x *MembershipRequest) String() string {
 func (*MembershipRequest) ProtoMessage() {}
 
 func (x *MembershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[36]
+	mi := &file_api_room_room_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2646,7 +2803,7 @@ func (x *MembershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembershipRequest.ProtoReflect.Descriptor instead.
 func (*MembershipRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{36}
+	return file_api_room_room_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *MembershipRequest) GetRoomId() string {
@@ -2673,7 +2830,7 @@ type MembershipResponse struct {
 
 func (x *MembershipResponse) Reset() {
 	*x = MembershipResponse{}
-	mi := &file_api_room_room_proto_msgTypes[37]
+	mi := &file_api_room_room_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2685,7 +2842,7 @@ func (x *MembershipResponse) String() string {
 func (*MembershipResponse) ProtoMessage() {}
 
 func (x *MembershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[37]
+	mi := &file_api_room_room_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2698,7 +2855,7 @@ func (x *MembershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembershipResponse.ProtoReflect.Descriptor instead.
 func (*MembershipResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{37}
+	return file_api_room_room_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *MembershipResponse) GetMembership() string {
@@ -2720,7 +2877,7 @@ type Moment struct {
 
 func (x *Moment) Reset() {
 	*x = Moment{}
-	mi := &file_api_room_room_proto_msgTypes[38]
+	mi := &file_api_room_room_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2732,7 +2889,7 @@ func (x *Moment) String() string {
 func (*Moment) ProtoMessage() {}
 
 func (x *Moment) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[38]
+	mi := &file_api_room_room_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2745,7 +2902,7 @@ func (x *Moment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Moment.ProtoReflect.Descriptor instead.
 func (*Moment) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{38}
+	return file_api_room_room_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Moment) GetEpoch() uint64 {
@@ -2778,7 +2935,7 @@ type PeersRequest struct {
 
 func (x *PeersRequest) Reset() {
 	*x = PeersRequest{}
-	mi := &file_api_room_room_proto_msgTypes[39]
+	mi := &file_api_room_room_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2790,7 +2947,7 @@ func (x *PeersRequest) String() string {
 func (*PeersRequest) ProtoMessage() {}
 
 func (x *PeersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[39]
+	mi := &file_api_room_room_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2803,7 +2960,7 @@ func (x *PeersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeersRequest.ProtoReflect.Descriptor instead.
 func (*PeersRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{39}
+	return file_api_room_room_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *PeersRequest) GetUserId() string {
@@ -2855,7 +3012,7 @@ type PeersResponse struct {
 
 func (x *PeersResponse) Reset() {
 	*x = PeersResponse{}
-	mi := &file_api_room_room_proto_msgTypes[40]
+	mi := &file_api_room_room_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2867,7 +3024,7 @@ func (x *PeersResponse) String() string {
 func (*PeersResponse) ProtoMessage() {}
 
 func (x *PeersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[40]
+	mi := &file_api_room_room_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2880,7 +3037,7 @@ func (x *PeersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeersResponse.ProtoReflect.Descriptor instead.
 func (*PeersResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{40}
+	return file_api_room_room_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *PeersResponse) GetShared() []string {
@@ -2913,7 +3070,7 @@ type EncryptedRoomsRequest struct {
 
 func (x *EncryptedRoomsRequest) Reset() {
 	*x = EncryptedRoomsRequest{}
-	mi := &file_api_room_room_proto_msgTypes[41]
+	mi := &file_api_room_room_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2925,7 +3082,7 @@ func (x *EncryptedRoomsRequest) String() string {
 func (*EncryptedRoomsRequest) ProtoMessage() {}
 
 func (x *EncryptedRoomsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[41]
+	mi := &file_api_room_room_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2938,7 +3095,7 @@ func (x *EncryptedRoomsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EncryptedRoomsRequest.ProtoReflect.Descriptor instead.
 func (*EncryptedRoomsRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{41}
+	return file_api_room_room_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *EncryptedRoomsRequest) GetUserIds() []string {
@@ -2958,7 +3115,7 @@ type EncryptedRoomsResponse struct {
 
 func (x *EncryptedRoomsResponse) Reset() {
 	*x = EncryptedRoomsResponse{}
-	mi := &file_api_room_room_proto_msgTypes[42]
+	mi := &file_api_room_room_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2970,7 +3127,7 @@ func (x *EncryptedRoomsResponse) String() string {
 func (*EncryptedRoomsResponse) ProtoMessage() {}
 
 func (x *EncryptedRoomsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[42]
+	mi := &file_api_room_room_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2983,7 +3140,7 @@ func (x *EncryptedRoomsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EncryptedRoomsResponse.ProtoReflect.Descriptor instead.
 func (*EncryptedRoomsResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{42}
+	return file_api_room_room_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *EncryptedRoomsResponse) GetUsers() []*EncryptedRoomsOf {
@@ -3005,7 +3162,7 @@ type EncryptedRoomsOf struct {
 
 func (x *EncryptedRoomsOf) Reset() {
 	*x = EncryptedRoomsOf{}
-	mi := &file_api_room_room_proto_msgTypes[43]
+	mi := &file_api_room_room_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3017,7 +3174,7 @@ func (x *EncryptedRoomsOf) String() string {
 func (*EncryptedRoomsOf) ProtoMessage() {}
 
 func (x *EncryptedRoomsOf) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[43]
+	mi := &file_api_room_room_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3030,7 +3187,7 @@ func (x *EncryptedRoomsOf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EncryptedRoomsOf.ProtoReflect.Descriptor instead.
 func (*EncryptedRoomsOf) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{43}
+	return file_api_room_room_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *EncryptedRoomsOf) GetUserId() string {
@@ -3180,7 +3337,19 @@ const file_api_room_room_proto_rawDesc = "" +
 	"\tstart_seq\x18\x03 \x01(\x03R\bstartSeq\x12%\n" +
 	"\x0estart_position\x18\x04 \x01(\x03R\rstartPosition\x12\x17\n" +
 	"\aend_seq\x18\x05 \x01(\x03R\x06endSeq\x12\x1b\n" +
-	"\tafter_seq\x18\x06 \x01(\x03R\bafterSeq\"\xb2\x01\n" +
+	"\tafter_seq\x18\x06 \x01(\x03R\bafterSeq\"\xa0\x01\n" +
+	"\vPeekRequest\x12\x17\n" +
+	"\aroom_id\x18\x01 \x01(\tR\x06roomId\x12\x17\n" +
+	"\auser_id\x18\x02 \x01(\tR\x06userId\x12\x1b\n" +
+	"\tdevice_id\x18\x03 \x01(\tR\bdeviceId\x12\x12\n" +
+	"\x04from\x18\x04 \x01(\tR\x04from\x12\x14\n" +
+	"\x05limit\x18\x05 \x01(\x05R\x05limit\x12\x18\n" +
+	"\aignored\x18\x06 \x03(\tR\aignored\"b\n" +
+	"\fPeekResponse\x12\x14\n" +
+	"\x05chunk\x18\x01 \x01(\fR\x05chunk\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x05R\x05count\x12\x14\n" +
+	"\x05start\x18\x03 \x01(\tR\x05start\x12\x10\n" +
+	"\x03end\x18\x04 \x01(\tR\x03end\"\xb2\x01\n" +
 	"\x10RelationsRequest\x12\x17\n" +
 	"\aroom_id\x18\x01 \x01(\tR\x06roomId\x12\x17\n" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\x12\x1b\n" +
@@ -3300,11 +3469,12 @@ const file_api_room_room_proto_rawDesc = "" +
 	"\tEntryKind\x12\x1a\n" +
 	"\x16ENTRY_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10ENTRY_KIND_EVENT\x10\x01\x12\x16\n" +
-	"\x12ENTRY_KIND_RECEIPT\x10\x022\x83\t\n" +
+	"\x12ENTRY_KIND_RECEIPT\x10\x022\xc8\t\n" +
 	"\x04Room\x12R\n" +
 	"\tUserRooms\x12!.hongyan.room.v1.UserRoomsRequest\x1a\".hongyan.room.v1.UserRoomsResponse\x12L\n" +
 	"\aMembers\x12\x1f.hongyan.room.v1.MembersRequest\x1a .hongyan.room.v1.MembersResponse\x12O\n" +
-	"\bTimeline\x12 .hongyan.room.v1.TimelineRequest\x1a!.hongyan.room.v1.TimelineResponse\x12R\n" +
+	"\bTimeline\x12 .hongyan.room.v1.TimelineRequest\x1a!.hongyan.room.v1.TimelineResponse\x12C\n" +
+	"\x04Peek\x12\x1c.hongyan.room.v1.PeekRequest\x1a\x1d.hongyan.room.v1.PeekResponse\x12R\n" +
 	"\tRelations\x12!.hongyan.room.v1.RelationsRequest\x1a\".hongyan.room.v1.RelationsResponse\x12F\n" +
 	"\x05State\x12\x1d.hongyan.room.v1.StateRequest\x1a\x1e.hongyan.room.v1.StateResponse\x12^\n" +
 	"\rStrippedState\x12%.hongyan.room.v1.StrippedStateRequest\x1a&.hongyan.room.v1.StrippedStateResponse\x12O\n" +
@@ -3335,7 +3505,7 @@ func file_api_room_room_proto_rawDescGZIP() []byte {
 }
 
 var file_api_room_room_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_api_room_room_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_api_room_room_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_api_room_room_proto_goTypes = []any{
 	(EntryKind)(0),                 // 0: hongyan.room.v1.EntryKind
 	(*ListReportsRequest)(nil),     // 1: hongyan.room.v1.ListReportsRequest
@@ -3353,96 +3523,100 @@ var file_api_room_room_proto_goTypes = []any{
 	(*MembersResponse)(nil),        // 13: hongyan.room.v1.MembersResponse
 	(*TimelineRequest)(nil),        // 14: hongyan.room.v1.TimelineRequest
 	(*TimelineResponse)(nil),       // 15: hongyan.room.v1.TimelineResponse
-	(*RelationsRequest)(nil),       // 16: hongyan.room.v1.RelationsRequest
-	(*RelationsResponse)(nil),      // 17: hongyan.room.v1.RelationsResponse
-	(*StateRequest)(nil),           // 18: hongyan.room.v1.StateRequest
-	(*StateKey)(nil),               // 19: hongyan.room.v1.StateKey
-	(*StateResponse)(nil),          // 20: hongyan.room.v1.StateResponse
-	(*Summary)(nil),                // 21: hongyan.room.v1.Summary
-	(*StrippedStateRequest)(nil),   // 22: hongyan.room.v1.StrippedStateRequest
-	(*StrippedRoom)(nil),           // 23: hongyan.room.v1.StrippedRoom
-	(*StrippedStateResponse)(nil),  // 24: hongyan.room.v1.StrippedStateResponse
-	(*ReceiptsRequest)(nil),        // 25: hongyan.room.v1.ReceiptsRequest
-	(*ReceiptsOf)(nil),             // 26: hongyan.room.v1.ReceiptsOf
-	(*ReceiptsResponse)(nil),       // 27: hongyan.room.v1.ReceiptsResponse
-	(*SetReceiptRequest)(nil),      // 28: hongyan.room.v1.SetReceiptRequest
-	(*SetReceiptResponse)(nil),     // 29: hongyan.room.v1.SetReceiptResponse
-	(*LocateRequest)(nil),          // 30: hongyan.room.v1.LocateRequest
-	(*LocateResponse)(nil),         // 31: hongyan.room.v1.LocateResponse
-	(*NotesRequest)(nil),           // 32: hongyan.room.v1.NotesRequest
-	(*NotesResponse)(nil),          // 33: hongyan.room.v1.NotesResponse
-	(*NoteAt)(nil),                 // 34: hongyan.room.v1.NoteAt
-	(*EventsAtRequest)(nil),        // 35: hongyan.room.v1.EventsAtRequest
-	(*EventsAtResponse)(nil),       // 36: hongyan.room.v1.EventsAtResponse
-	(*MembershipRequest)(nil),      // 37: hongyan.room.v1.MembershipRequest
-	(*MembershipResponse)(nil),     // 38: hongyan.room.v1.MembershipResponse
-	(*Moment)(nil),                 // 39: hongyan.room.v1.Moment
-	(*PeersRequest)(nil),           // 40: hongyan.room.v1.PeersRequest
-	(*PeersResponse)(nil),          // 41: hongyan.room.v1.PeersResponse
-	(*EncryptedRoomsRequest)(nil),  // 42: hongyan.room.v1.EncryptedRoomsRequest
-	(*EncryptedRoomsResponse)(nil), // 43: hongyan.room.v1.EncryptedRoomsResponse
-	(*EncryptedRoomsOf)(nil),       // 44: hongyan.room.v1.EncryptedRoomsOf
-	nil,                            // 45: hongyan.room.v1.Note.LevelsEntry
-	nil,                            // 46: hongyan.room.v1.UserRoomsRequest.AfterEntry
-	nil,                            // 47: hongyan.room.v1.RelationsResponse.RelationsEntry
-	nil,                            // 48: hongyan.room.v1.Moment.PositionsEntry
+	(*PeekRequest)(nil),            // 16: hongyan.room.v1.PeekRequest
+	(*PeekResponse)(nil),           // 17: hongyan.room.v1.PeekResponse
+	(*RelationsRequest)(nil),       // 18: hongyan.room.v1.RelationsRequest
+	(*RelationsResponse)(nil),      // 19: hongyan.room.v1.RelationsResponse
+	(*StateRequest)(nil),           // 20: hongyan.room.v1.StateRequest
+	(*StateKey)(nil),               // 21: hongyan.room.v1.StateKey
+	(*StateResponse)(nil),          // 22: hongyan.room.v1.StateResponse
+	(*Summary)(nil),                // 23: hongyan.room.v1.Summary
+	(*StrippedStateRequest)(nil),   // 24: hongyan.room.v1.StrippedStateRequest
+	(*StrippedRoom)(nil),           // 25: hongyan.room.v1.StrippedRoom
+	(*StrippedStateResponse)(nil),  // 26: hongyan.room.v1.StrippedStateResponse
+	(*ReceiptsRequest)(nil),        // 27: hongyan.room.v1.ReceiptsRequest
+	(*ReceiptsOf)(nil),             // 28: hongyan.room.v1.ReceiptsOf
+	(*ReceiptsResponse)(nil),       // 29: hongyan.room.v1.ReceiptsResponse
+	(*SetReceiptRequest)(nil),      // 30: hongyan.room.v1.SetReceiptRequest
+	(*SetReceiptResponse)(nil),     // 31: hongyan.room.v1.SetReceiptResponse
+	(*LocateRequest)(nil),          // 32: hongyan.room.v1.LocateRequest
+	(*LocateResponse)(nil),         // 33: hongyan.room.v1.LocateResponse
+	(*NotesRequest)(nil),           // 34: hongyan.room.v1.NotesRequest
+	(*NotesResponse)(nil),          // 35: hongyan.room.v1.NotesResponse
+	(*NoteAt)(nil),                 // 36: hongyan.room.v1.NoteAt
+	(*EventsAtRequest)(nil),        // 37: hongyan.room.v1.EventsAtRequest
+	(*EventsAtResponse)(nil),       // 38: hongyan.room.v1.EventsAtResponse
+	(*MembershipRequest)(nil),      // 39: hongyan.room.v1.MembershipRequest
+	(*MembershipResponse)(nil),     // 40: hongyan.room.v1.MembershipResponse
+	(*Moment)(nil),                 // 41: hongyan.room.v1.Moment
+	(*PeersRequest)(nil),           // 42: hongyan.room.v1.PeersRequest
+	(*PeersResponse)(nil),          // 43: hongyan.room.v1.PeersResponse
+	(*EncryptedRoomsRequest)(nil),  // 44: hongyan.room.v1.EncryptedRoomsRequest
+	(*EncryptedRoomsResponse)(nil), // 45: hongyan.room.v1.EncryptedRoomsResponse
+	(*EncryptedRoomsOf)(nil),       // 46: hongyan.room.v1.EncryptedRoomsOf
+	nil,                            // 47: hongyan.room.v1.Note.LevelsEntry
+	nil,                            // 48: hongyan.room.v1.UserRoomsRequest.AfterEntry
+	nil,                            // 49: hongyan.room.v1.RelationsResponse.RelationsEntry
+	nil,                            // 50: hongyan.room.v1.Moment.PositionsEntry
 }
 var file_api_room_room_proto_depIdxs = []int32{
 	3,  // 0: hongyan.room.v1.ListReportsResponse.reports:type_name -> hongyan.room.v1.Report
 	5,  // 1: hongyan.room.v1.EventMeta.note:type_name -> hongyan.room.v1.Note
-	45, // 2: hongyan.room.v1.Note.levels:type_name -> hongyan.room.v1.Note.LevelsEntry
+	47, // 2: hongyan.room.v1.Note.levels:type_name -> hongyan.room.v1.Note.LevelsEntry
 	4,  // 3: hongyan.room.v1.Event.meta:type_name -> hongyan.room.v1.EventMeta
-	46, // 4: hongyan.room.v1.UserRoomsRequest.after:type_name -> hongyan.room.v1.UserRoomsRequest.AfterEntry
+	48, // 4: hongyan.room.v1.UserRoomsRequest.after:type_name -> hongyan.room.v1.UserRoomsRequest.AfterEntry
 	9,  // 5: hongyan.room.v1.UserRoomsResponse.rooms:type_name -> hongyan.room.v1.UserRoom
 	12, // 6: hongyan.room.v1.MembersResponse.rooms:type_name -> hongyan.room.v1.RoomMembers
 	6,  // 7: hongyan.room.v1.TimelineResponse.events:type_name -> hongyan.room.v1.Event
-	47, // 8: hongyan.room.v1.RelationsResponse.relations:type_name -> hongyan.room.v1.RelationsResponse.RelationsEntry
-	19, // 9: hongyan.room.v1.StateRequest.keys:type_name -> hongyan.room.v1.StateKey
+	49, // 8: hongyan.room.v1.RelationsResponse.relations:type_name -> hongyan.room.v1.RelationsResponse.RelationsEntry
+	21, // 9: hongyan.room.v1.StateRequest.keys:type_name -> hongyan.room.v1.StateKey
 	6,  // 10: hongyan.room.v1.StateResponse.events:type_name -> hongyan.room.v1.Event
-	21, // 11: hongyan.room.v1.StateResponse.summary:type_name -> hongyan.room.v1.Summary
-	23, // 12: hongyan.room.v1.StrippedStateResponse.rooms:type_name -> hongyan.room.v1.StrippedRoom
-	26, // 13: hongyan.room.v1.ReceiptsRequest.rooms:type_name -> hongyan.room.v1.ReceiptsOf
+	23, // 11: hongyan.room.v1.StateResponse.summary:type_name -> hongyan.room.v1.Summary
+	25, // 12: hongyan.room.v1.StrippedStateResponse.rooms:type_name -> hongyan.room.v1.StrippedRoom
+	28, // 13: hongyan.room.v1.ReceiptsRequest.rooms:type_name -> hongyan.room.v1.ReceiptsOf
 	7,  // 14: hongyan.room.v1.ReceiptsResponse.receipts:type_name -> hongyan.room.v1.Receipt
 	7,  // 15: hongyan.room.v1.SetReceiptRequest.receipt:type_name -> hongyan.room.v1.Receipt
-	34, // 16: hongyan.room.v1.NotesResponse.notes:type_name -> hongyan.room.v1.NoteAt
+	36, // 16: hongyan.room.v1.NotesResponse.notes:type_name -> hongyan.room.v1.NoteAt
 	5,  // 17: hongyan.room.v1.NoteAt.note:type_name -> hongyan.room.v1.Note
 	6,  // 18: hongyan.room.v1.EventsAtResponse.events:type_name -> hongyan.room.v1.Event
-	48, // 19: hongyan.room.v1.Moment.positions:type_name -> hongyan.room.v1.Moment.PositionsEntry
-	39, // 20: hongyan.room.v1.PeersRequest.after:type_name -> hongyan.room.v1.Moment
-	39, // 21: hongyan.room.v1.PeersRequest.through:type_name -> hongyan.room.v1.Moment
-	44, // 22: hongyan.room.v1.EncryptedRoomsResponse.users:type_name -> hongyan.room.v1.EncryptedRoomsOf
+	50, // 19: hongyan.room.v1.Moment.positions:type_name -> hongyan.room.v1.Moment.PositionsEntry
+	41, // 20: hongyan.room.v1.PeersRequest.after:type_name -> hongyan.room.v1.Moment
+	41, // 21: hongyan.room.v1.PeersRequest.through:type_name -> hongyan.room.v1.Moment
+	46, // 22: hongyan.room.v1.EncryptedRoomsResponse.users:type_name -> hongyan.room.v1.EncryptedRoomsOf
 	8,  // 23: hongyan.room.v1.Room.UserRooms:input_type -> hongyan.room.v1.UserRoomsRequest
 	11, // 24: hongyan.room.v1.Room.Members:input_type -> hongyan.room.v1.MembersRequest
 	14, // 25: hongyan.room.v1.Room.Timeline:input_type -> hongyan.room.v1.TimelineRequest
-	16, // 26: hongyan.room.v1.Room.Relations:input_type -> hongyan.room.v1.RelationsRequest
-	18, // 27: hongyan.room.v1.Room.State:input_type -> hongyan.room.v1.StateRequest
-	22, // 28: hongyan.room.v1.Room.StrippedState:input_type -> hongyan.room.v1.StrippedStateRequest
-	25, // 29: hongyan.room.v1.Room.Receipts:input_type -> hongyan.room.v1.ReceiptsRequest
-	28, // 30: hongyan.room.v1.Room.SetReceipt:input_type -> hongyan.room.v1.SetReceiptRequest
-	30, // 31: hongyan.room.v1.Room.Locate:input_type -> hongyan.room.v1.LocateRequest
-	37, // 32: hongyan.room.v1.Room.Membership:input_type -> hongyan.room.v1.MembershipRequest
-	32, // 33: hongyan.room.v1.Room.Notes:input_type -> hongyan.room.v1.NotesRequest
-	35, // 34: hongyan.room.v1.Room.EventsAt:input_type -> hongyan.room.v1.EventsAtRequest
-	40, // 35: hongyan.room.v1.Room.Peers:input_type -> hongyan.room.v1.PeersRequest
-	42, // 36: hongyan.room.v1.Room.EncryptedRooms:input_type -> hongyan.room.v1.EncryptedRoomsRequest
-	1,  // 37: hongyan.room.v1.Moderation.ListReports:input_type -> hongyan.room.v1.ListReportsRequest
-	10, // 38: hongyan.room.v1.Room.UserRooms:output_type -> hongyan.room.v1.UserRoomsResponse
-	13, // 39: hongyan.room.v1.Room.Members:output_type -> hongyan.room.v1.MembersResponse
-	15, // 40: hongyan.room.v1.Room.Timeline:output_type -> hongyan.room.v1.TimelineResponse
-	17, // 41: hongyan.room.v1.Room.Relations:output_type -> hongyan.room.v1.RelationsResponse
-	20, // 42: hongyan.room.v1.Room.State:output_type -> hongyan.room.v1.StateResponse
-	24, // 43: hongyan.room.v1.Room.StrippedState:output_type -> hongyan.room.v1.StrippedStateResponse
-	27, // 44: hongyan.room.v1.Room.Receipts:output_type -> hongyan.room.v1.ReceiptsResponse
-	29, // 45: hongyan.room.v1.Room.SetReceipt:output_type -> hongyan.room.v1.SetReceiptResponse
-	31, // 46: hongyan.room.v1.Room.Locate:output_type -> hongyan.room.v1.LocateResponse
-	38, // 47: hongyan.room.v1.Room.Membership:output_type -> hongyan.room.v1.MembershipResponse
-	33, // 48: hongyan.room.v1.Room.Notes:output_type -> hongyan.room.v1.NotesResponse
-	36, // 49: hongyan.room.v1.Room.EventsAt:output_type -> hongyan.room.v1.EventsAtResponse
-	41, // 50: hongyan.room.v1.Room.Peers:output_type -> hongyan.room.v1.PeersResponse
-	43, // 51: hongyan.room.v1.Room.EncryptedRooms:output_type -> hongyan.room.v1.EncryptedRoomsResponse
-	2,  // 52: hongyan.room.v1.Moderation.ListReports:output_type -> hongyan.room.v1.ListReportsResponse
-	38, // [38:53] is the sub-list for method output_type
-	23, // [23:38] is the sub-list for method input_type
+	16, // 26: hongyan.room.v1.Room.Peek:input_type -> hongyan.room.v1.PeekRequest
+	18, // 27: hongyan.room.v1.Room.Relations:input_type -> hongyan.room.v1.RelationsRequest
+	20, // 28: hongyan.room.v1.Room.State:input_type -> hongyan.room.v1.StateRequest
+	24, // 29: hongyan.room.v1.Room.StrippedState:input_type -> hongyan.room.v1.StrippedStateRequest
+	27, // 30: hongyan.room.v1.Room.Receipts:input_type -> hongyan.room.v1.ReceiptsRequest
+	30, // 31: hongyan.room.v1.Room.SetReceipt:input_type -> hongyan.room.v1.SetReceiptRequest
+	32, // 32: hongyan.room.v1.Room.Locate:input_type -> hongyan.room.v1.LocateRequest
+	39, // 33: hongyan.room.v1.Room.Membership:input_type -> hongyan.room.v1.MembershipRequest
+	34, // 34: hongyan.room.v1.Room.Notes:input_type -> hongyan.room.v1.NotesRequest
+	37, // 35: hongyan.room.v1.Room.EventsAt:input_type -> hongyan.room.v1.EventsAtRequest
+	42, // 36: hongyan.room.v1.Room.Peers:input_type -> hongyan.room.v1.PeersRequest
+	44, // 37: hongyan.room.v1.Room.EncryptedRooms:input_type -> hongyan.room.v1.EncryptedRoomsRequest
+	1,  // 38: hongyan.room.v1.Moderation.ListReports:input_type -> hongyan.room.v1.ListReportsRequest
+	10, // 39: hongyan.room.v1.Room.UserRooms:output_type -> hongyan.room.v1.UserRoomsResponse
+	13, // 40: hongyan.room.v1.Room.Members:output_type -> hongyan.room.v1.MembersResponse
+	15, // 41: hongyan.room.v1.Room.Timeline:output_type -> hongyan.room.v1.TimelineResponse
+	17, // 42: hongyan.room.v1.Room.Peek:output_type -> hongyan.room.v1.PeekResponse
+	19, // 43: hongyan.room.v1.Room.Relations:output_type -> hongyan.room.v1.RelationsResponse
+	22, // 44: hongyan.room.v1.Room.State:output_type -> hongyan.room.v1.StateResponse
+	26, // 45: hongyan.room.v1.Room.StrippedState:output_type -> hongyan.room.v1.StrippedStateResponse
+	29, // 46: hongyan.room.v1.Room.Receipts:output_type -> hongyan.room.v1.ReceiptsResponse
+	31, // 47: hongyan.room.v1.Room.SetReceipt:output_type -> hongyan.room.v1.SetReceiptResponse
+	33, // 48: hongyan.room.v1.Room.Locate:output_type -> hongyan.room.v1.LocateResponse
+	40, // 49: hongyan.room.v1.Room.Membership:output_type -> hongyan.room.v1.MembershipResponse
+	35, // 50: hongyan.room.v1.Room.Notes:output_type -> hongyan.room.v1.NotesResponse
+	38, // 51: hongyan.room.v1.Room.EventsAt:output_type -> hongyan.room.v1.EventsAtResponse
+	43, // 52: hongyan.room.v1.Room.Peers:output_type -> hongyan.room.v1.PeersResponse
+	45, // 53: hongyan.room.v1.Room.EncryptedRooms:output_type -> hongyan.room.v1.EncryptedRoomsResponse
+	2,  // 54: hongyan.room.v1.Moderation.ListReports:output_type -> hongyan.room.v1.ListReportsResponse
+	39, // [39:55] is the sub-list for method output_type
+	23, // [23:39] is the sub-list for method input_type
 	23, // [23:23] is the sub-list for extension type_name
 	23, // [23:23] is the sub-list for extension extendee
 	0,  // [0:23] is the sub-list for field type_name
@@ -3459,7 +3633,7 @@ func file_api_room_room_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_room_room_proto_rawDesc), len(file_api_room_room_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   48,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -24,6 +24,7 @@ const (
 	Room_UserRooms_FullMethodName      = "/hongyan.room.v1.Room/UserRooms"
 	Room_Members_FullMethodName        = "/hongyan.room.v1.Room/Members"
 	Room_Timeline_FullMethodName       = "/hongyan.room.v1.Room/Timeline"
+	Room_Peek_FullMethodName           = "/hongyan.room.v1.Room/Peek"
 	Room_Relations_FullMethodName      = "/hongyan.room.v1.Room/Relations"
 	Room_State_FullMethodName          = "/hongyan.room.v1.Room/State"
 	Room_StrippedState_FullMethodName  = "/hongyan.room.v1.Room/StrippedState"
@@ -49,6 +50,9 @@ type RoomClient interface {
 	Members(ctx context.Context, in *MembersRequest, opts ...grpc.CallOption) (*MembersResponse, error)
 	// Timeline gives the newest events of a room in a range of positions that the user may see, oldest first.
 	Timeline(ctx context.Context, in *TimelineRequest, opts ...grpc.CallOption) (*TimelineResponse, error)
+	// Peek gives the events of a room after a token that a user may see, who need not be in it, oldest first; M_FORBIDDEN where they
+	// may not look into the room now.
+	Peek(ctx context.Context, in *PeekRequest, opts ...grpc.CallOption) (*PeekResponse, error)
 	// Relations gives what a user is told of the events that relate to some events.
 	Relations(ctx context.Context, in *RelationsRequest, opts ...grpc.CallOption) (*RelationsResponse, error)
 	// State gives the state of a room at a sequence number, or what changed of it since an earlier one.
@@ -108,6 +112,16 @@ func (c *roomClient) Timeline(ctx context.Context, in *TimelineRequest, opts ...
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(TimelineResponse)
 	err := c.cc.Invoke(ctx, Room_Timeline_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *roomClient) Peek(ctx context.Context, in *PeekRequest, opts ...grpc.CallOption) (*PeekResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PeekResponse)
+	err := c.cc.Invoke(ctx, Room_Peek_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -236,6 +250,9 @@ type RoomServer interface {
 	Members(context.Context, *MembersRequest) (*MembersResponse, error)
 	// Timeline gives the newest events of a room in a range of positions that the user may see, oldest first.
 	Timeline(context.Context, *TimelineRequest) (*TimelineResponse, error)
+	// Peek gives the events of a room after a token that a user may see, who need not be in it, oldest first; M_FORBIDDEN where they
+	// may not look into the room now.
+	Peek(context.Context, *PeekRequest) (*PeekResponse, error)
 	// Relations gives what a user is told of the events that relate to some events.
 	Relations(context.Context, *RelationsRequest) (*RelationsResponse, error)
 	// State gives the state of a room at a sequence number, or what changed of it since an earlier one.
@@ -279,6 +296,9 @@ func (UnimplementedRoomServer) Members(context.Context, *MembersRequest) (*Membe
 }
 func (UnimplementedRoomServer) Timeline(context.Context, *TimelineRequest) (*TimelineResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Timeline not implemented")
+}
+func (UnimplementedRoomServer) Peek(context.Context, *PeekRequest) (*PeekResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Peek not implemented")
 }
 func (UnimplementedRoomServer) Relations(context.Context, *RelationsRequest) (*RelationsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Relations not implemented")
@@ -384,6 +404,24 @@ func _Room_Timeline_Handler(srv interface{}, ctx context.Context, dec func(inter
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(RoomServer).Timeline(ctx, req.(*TimelineRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Room_Peek_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PeekRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RoomServer).Peek(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Room_Peek_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RoomServer).Peek(ctx, req.(*PeekRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -604,6 +642,10 @@ var Room_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Timeline",
 			Handler:    _Room_Timeline_Handler,
+		},
+		{
+			MethodName: "Peek",
+			Handler:    _Room_Peek_Handler,
 		},
 		{
 			MethodName: "Relations",

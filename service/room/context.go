@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 
-	"hongyan/matrix/filter"
 	"hongyan/platform/httpx"
 	"hongyan/service/room/internal/store"
 )
@@ -23,8 +22,15 @@ func (s *Service) getEvent(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	ignored, err := s.reads.ignoring(caller.UserID)(r.Context())
+	if err != nil {
+		return err
+	}
+	if hides(ignored, e) {
+		return errNoEvent()
+	}
 	writer := s.reads.writer(v, caller.DeviceID)
-	if err := s.reads.aggregate(r.Context(), writer, []shown{e}, s.reads.ignoring(caller.UserID)); err != nil {
+	if err := s.reads.aggregate(r.Context(), writer, []shown{e}, known(ignored)); err != nil {
 		return err
 	}
 	out, err := writer.event(nil, e)
@@ -62,7 +68,14 @@ func (s *Service) getContext(w http.ResponseWriter, r *http.Request) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
-	a, err := s.reads.around(ctx, v, e, int(limit), f)
+	ignored, err := s.reads.ignoring(caller.UserID)(ctx)
+	if err != nil {
+		return err
+	}
+	if hides(ignored, e) {
+		return errNoEvent()
+	}
+	a, err := s.reads.around(ctx, v, e, int(limit), match(f, ignored), f.LazyLoadMembers)
 	if err != nil {
 		return err
 	}
@@ -76,7 +89,7 @@ func (s *Service) getContext(w http.ResponseWriter, r *http.Request) error {
 	}
 	out := s.reads.writer(v, caller.DeviceID)
 	all := slices.Concat(a.before.events, []shown{e}, a.after.events)
-	if err := s.reads.aggregate(ctx, out, all, s.reads.ignoring(caller.UserID)); err != nil {
+	if err := s.reads.aggregate(ctx, out, all, known(ignored)); err != nil {
 		return err
 	}
 	var b body
@@ -90,13 +103,12 @@ func (s *Service) getContext(w http.ResponseWriter, r *http.Request) error {
 }
 
 // around reads up to limit events around e, half of them before it, and the state at the last of them.
-func (r *reads) around(ctx context.Context, v *view, e shown, limit int, f *filter.RoomEventFilter) (around, error) {
+func (r *reads) around(ctx context.Context, v *view, e shown, limit int, want *matcher, lazy bool) (around, error) {
 	a := around{event: e}
 	through, ok := v.timelineThrough()
 	if !ok {
 		through = v.head // what they see of it says visibility
 	}
-	want := match(f)
 	var err error
 	if a.before, err = r.backward(ctx, v, 0, e.Seq-1, limit/2, want); err != nil {
 		return a, err
@@ -105,7 +117,7 @@ func (r *reads) around(ctx context.Context, v *view, e shown, limit int, f *filt
 		return a, err
 	}
 	all := slices.Concat(a.before.events, []shown{e}, a.after.events)
-	sel := store.Selection{Lazy: f.LazyLoadMembers}
+	sel := store.Selection{Lazy: lazy}
 	if sel.Lazy {
 		sel.Keys = senderKeys(all)
 	}

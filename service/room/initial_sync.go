@@ -1,15 +1,20 @@
 package room
 
 import (
+	"context"
+	"encoding/json"
 	"net/http"
 
+	"github.com/zeromicro/go-zero/core/logx"
+
+	syncpb "hongyan/api/sync"
 	"hongyan/matrix/event"
+	"hongyan/matrix/filter"
 	"hongyan/platform/httpx"
 	"hongyan/service/room/internal/store"
 )
 
-// getInitialSync is GET /rooms/{roomId}/initialSync: what somebody needs who looks into a room. Account data is not among it:
-// /sync has that.
+// getInitialSync is GET /rooms/{roomId}/initialSync: what somebody needs who looks into a room.
 func (s *Service) getInitialSync(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	v, caller, err := s.openRoom(r)
@@ -26,7 +31,11 @@ func (s *Service) getInitialSync(w http.ResponseWriter, r *http.Request) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
-	p, err := s.reads.backward(ctx, v, 0, through, int(limit), nil)
+	ignored, err := s.reads.ignoring(caller.UserID)(ctx)
+	if err != nil {
+		return err
+	}
+	p, err := s.reads.backward(ctx, v, 0, through, int(limit), match(filter.DefaultRoomEvents(), ignored))
 	if err != nil {
 		return err
 	}
@@ -65,5 +74,30 @@ func (s *Service) getInitialSync(w http.ResponseWriter, r *http.Request) error {
 	b.object("messages", &messages)
 	b.events("state", out, state)
 	b.json("visibility", visibility)
+	b.json("account_data", s.reads.roomData(ctx, caller.UserID, v.Name))
 	return b.answer(w)
+}
+
+// dataEvent is account data as clients see it.
+type dataEvent struct {
+	Type    string          `json:"type"`
+	Content json.RawMessage `json:"content"`
+}
+
+// roomData is what a user has attached to a room; nothing while sync, which has it, cannot be asked.
+func (r *reads) roomData(ctx context.Context, userID, roomID string) []dataEvent {
+	list := []dataEvent{}
+	if r.data == nil {
+		return list
+	}
+	asked, cancel := context.WithTimeout(ctx, ignoredPatience)
+	defer cancel()
+	resp, err := r.data.AccountData(asked, &syncpb.AccountDataRequest{UserId: userID, RoomId: roomID})
+	if err != nil {
+		logx.WithContext(ctx).Infof("ask what %s has attached to %s, leaving it out: %v", userID, roomID, err)
+	}
+	for _, d := range resp.GetData() {
+		list = append(list, dataEvent{Type: d.GetType(), Content: d.GetContent()})
+	}
+	return list
 }

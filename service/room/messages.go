@@ -54,12 +54,16 @@ func (s *Service) getMessages(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	p, start, err := s.reads.messages(ctx, v, q, through)
+	ignored, err := s.reads.ignoring(caller.UserID)(ctx)
+	if err != nil {
+		return err
+	}
+	p, start, err := s.reads.messages(ctx, v, q, through, ignored)
 	if err != nil {
 		return err
 	}
 	out := s.reads.writer(v, caller.DeviceID)
-	if err := s.reads.aggregate(ctx, out, p.events, s.reads.ignoring(caller.UserID)); err != nil {
+	if err := s.reads.aggregate(ctx, out, p.events, known(ignored)); err != nil {
 		return err
 	}
 	var b body
@@ -83,7 +87,9 @@ func (s *Service) getMessages(w http.ResponseWriter, r *http.Request) error {
 }
 
 // messages reads the page that a query asks for, and the token that it starts at.
-func (r *reads) messages(ctx context.Context, v *view, q messagesQuery, through int64) (p page, start string, err error) {
+func (r *reads) messages(
+	ctx context.Context, v *view, q messagesQuery, through int64, ignored map[string]struct{},
+) (p page, start string, err error) {
 	first, last, err := r.messagesRange(ctx, v, q, through)
 	if err != nil {
 		return page{}, "", err
@@ -96,9 +102,9 @@ func (r *reads) messages(ctx context.Context, v *view, q messagesQuery, through 
 	case q.filter.PassesNone() && q.limit > 0:
 		p.end = begin // nothing would ever come
 	case q.forward:
-		p, err = r.forward(ctx, v, first, last, q.limit, match(q.filter))
+		p, err = r.forward(ctx, v, first, last, q.limit, match(q.filter, ignored))
 	default:
-		p, err = r.backward(ctx, v, first, last, q.limit, match(q.filter))
+		p, err = r.backward(ctx, v, first, last, q.limit, match(q.filter, ignored))
 	}
 	if err != nil {
 		return page{}, "", err

@@ -27,12 +27,12 @@ type matcher struct {
 	ignored map[string]struct{}
 }
 
-// match returns a filter as a matcher.
-func match(f *filter.RoomEventFilter) *matcher {
-	if f.PassesAll() {
+// match returns a filter as a matcher that also leaves out what ignored users sent.
+func match(f *filter.RoomEventFilter, ignored map[string]struct{}) *matcher {
+	if f.PassesAll() && len(ignored) == 0 {
 		return nil
 	}
-	return &matcher{filter: f}
+	return &matcher{filter: f, ignored: ignored}
 }
 
 // matches looks at an event by itself.

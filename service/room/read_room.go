@@ -22,8 +22,9 @@ type reads struct {
 	visibility  *lru.Cache[int64, track[event.HistoryVisibility]]
 	memberships *lru.Cache[memberKey, track[event.Membership]]
 	receipts    *receipts
-	// data tells whom users ignore; nil where nobody is ignored.
-	data syncpb.SyncClient
+	// data tells whom users ignore; nil where nobody is ignored. ignored is what it told last.
+	data    syncpb.SyncClient
+	ignored *lru.Cache[string, map[string]struct{}]
 }
 
 type memberKey struct {
@@ -42,6 +43,7 @@ func newReads(log *eventlog.Log, clock func() time.Time, receiptTimeout time.Dur
 	reader := store.NewReader(log.DB())
 	return &reads{
 		log: log, store: reader, clock: clock, receipts: newReceipts(log, reader, receiptTimeout),
+		ignored: lru.New(ignoredCacheBytes, ignoredBytes),
 		visibility: lru.New(visibilityCacheBytes, func(_ int64, t track[event.HistoryVisibility]) int64 {
 			return trackBytes(len(t.changes))
 		}),

@@ -19,7 +19,9 @@ import (
 type ignoring struct {
 	syncpb.SyncClient
 	lists map[string][]string
-	err   error
+	// attached is account data of every user in every room.
+	attached map[string]string
+	err      error
 }
 
 func (i *ignoring) AccountData(
@@ -27,6 +29,13 @@ func (i *ignoring) AccountData(
 ) (*syncpb.AccountDataResponse, error) {
 	if i.err != nil {
 		return nil, i.err
+	}
+	if req.RoomId != "" {
+		resp := &syncpb.AccountDataResponse{}
+		for typ, content := range i.attached {
+			resp.Data = append(resp.Data, &syncpb.AccountData{RoomId: req.RoomId, Type: typ, Content: []byte(content)})
+		}
+		return resp, nil
 	}
 	list, ok := i.lists[req.UserId]
 	if !ok {
@@ -38,6 +47,11 @@ func (i *ignoring) AccountData(
 	}
 	content, err := json.Marshal(map[string]any{"ignored_users": users})
 	return &syncpb.AccountDataResponse{Data: []*syncpb.AccountData{{Type: req.Types[0], Content: content}}}, err
+}
+
+// InviteBlocks implements syncpb.SyncClient.
+func (*ignoring) InviteBlocks(context.Context, *syncpb.InviteBlocksRequest, ...grpc.CallOption) (*syncpb.InviteBlocksResponse, error) {
+	return &syncpb.InviteBlocksResponse{}, nil
 }
 
 // v1 asks for a path of version 1 of the API.

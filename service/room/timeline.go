@@ -42,7 +42,7 @@ func (r roomServer) Timeline(ctx context.Context, req *roompb.TimelineRequest) (
 	var p page
 	if req.Limit > 0 && f.PassesNone() {
 		p.end = place{last, -1}
-	} else if p, err = reads.backward(ctx, v, after, last, int(min(req.Limit, maxPage)), match(f)); err != nil {
+	} else if p, err = reads.backward(ctx, v, after, last, int(min(req.Limit, maxPage)), match(f, nil)); err != nil {
 		return nil, err
 	}
 	return reads.timeline(ctx, v, req, p, after, last)

@@ -21,6 +21,7 @@
 //	service.go follow.go grpc.go      wiring, following the logs
 //	request.go poll.go drain.go       one /sync: parse, wait, end
 //	turns.go                          how many large answers are put together at once
+//	events.go                         one /events: a room from outside
 //	answer.go rooms.go                put together: which rooms come, and from where
 //	joined.go                         a joined room, from memory
 //	fill.go                           what many will need of the time before, read once for all

@@ -26,6 +26,11 @@ type dataServer struct {
 // AccountData reads account data of a user from the database.
 func (d dataServer) AccountData(ctx context.Context, req *syncpb.AccountDataRequest) (*syncpb.AccountDataResponse, error) {
 	resp := &syncpb.AccountDataResponse{}
+	if len(req.Types) == 0 {
+		var err error
+		resp.Data, err = d.s.users.RoomData(ctx, req.UserId, req.RoomId)
+		return resp, unavailable(err)
+	}
 	for _, eventType := range req.Types {
 		content, err := d.s.users.Data(ctx, req.UserId, req.RoomId, eventType)
 		if err != nil {

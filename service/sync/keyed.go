@@ -20,6 +20,11 @@ func (c toOwner) Timeline(
 	return c.RoomClient.Timeline(rpc.WithKey(ctx, req.GetRoomId()), req, opts...)
 }
 
+// Peek implements roompb.RoomClient.
+func (c toOwner) Peek(ctx context.Context, req *roompb.PeekRequest, opts ...grpc.CallOption) (*roompb.PeekResponse, error) {
+	return c.RoomClient.Peek(rpc.WithKey(ctx, req.GetRoomId()), req, opts...)
+}
+
 // Relations implements roompb.RoomClient.
 func (c toOwner) Relations(
 	ctx context.Context, req *roompb.RelationsRequest, opts ...grpc.CallOption,

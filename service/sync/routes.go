@@ -25,8 +25,10 @@ func (s *Service) bindings() []httpx.Binding {
 	}
 	poll := route(http.MethodGet, clientPath+"/sync", s.getSync)
 	poll.LongPoll, poll.Limit = true, httpx.LimitNone
+	peek := route(http.MethodGet, clientPath+"/events", s.getEvents)
+	peek.LongPoll = true
 	return []httpx.Binding{
-		poll,
+		poll, peek,
 		route(http.MethodPost, userPath+"/filter", s.postFilter),
 		route(http.MethodGet, userPath+"/filter/{filterId}", s.getFilter),
 

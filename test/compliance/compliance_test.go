@@ -128,7 +128,7 @@ func clientOperations() []spec.Operation {
 // sharing are operations that share method and path with another one, which is the one that is served.
 var sharing = map[string]string{
 	"inviteBy3PID": "POST /rooms/{roomId}/invite is inviteUser; invites by address need an identity server",
-	"peekEvents":   "GET /events is getEvents, deprecated",
+	"getEvents":    "GET /events is peekEvents; that of all rooms is deprecated since r0, and /sync has it",
 }
 
 func (op operation) key() string { return op.Method + " " + op.Path }

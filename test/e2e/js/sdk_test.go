@@ -1,6 +1,5 @@
 // Package js_test runs matrix-js-sdk, unchanged, against topologies of test/harness. What its clients do stands once, in
 // the scripts (*.test.js), which ask this package to kill and restart processes.
-// the scripts (conversation.test.js, encryption.test.js, media.test.js), which ask this package to kill and restart processes.
 package js_test
 
 import (

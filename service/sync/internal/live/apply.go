@@ -51,6 +51,7 @@ func (n *Node) ApplyRooms(_ context.Context, shardIndex int, records []eventlog.
 		u.wake()
 		u.mu.Unlock()
 	}
+	s.tellWatches(records)
 	clear(s.touched)
 	clear(s.woken)
 	s.touched, s.woken = s.touched[:0], s.woken[:0]

@@ -61,6 +61,8 @@ type shard struct {
 	recent  recent
 	// typing are the rooms in which somebody types.
 	typing map[*Room]struct{}
+	// watches are by room; see Watch.
+	watches map[string][]*Watch
 	// scratch for apply
 	touched []*Room
 	woken   []*User

@@ -92,6 +92,26 @@ func (s *Store) Data(ctx context.Context, userID, roomID, eventType string) ([]b
 	return d.Content, nil
 }
 
+// RoomData reads all account data that a user has attached to a room; with no room the global ones.
+func (s *Store) RoomData(ctx context.Context, userID, roomID string) ([]*syncpb.AccountData, error) {
+	stream, ok, err := s.log.Lookup(ctx, userID)
+	if err != nil || !ok {
+		return nil, err
+	}
+	records, err := s.log.Latest(ctx, stream.ID, roomPrefix(dataPrefix, roomID))
+	if err != nil {
+		return nil, err
+	}
+	data := make([]*syncpb.AccountData, len(records))
+	for i, r := range records {
+		data[i] = &syncpb.AccountData{}
+		if err := proto.Unmarshal(r.Body, data[i]); err != nil {
+			return nil, fmt.Errorf("read account data: %w", err)
+		}
+	}
+	return data, nil
+}
+
 // maxAttempts bounds how often a change is made anew because another instance was quicker.
 const maxAttempts = 50
 
