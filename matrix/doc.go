@@ -6,5 +6,6 @@
 //	auth           the authorisation rules of room versions 6 to 12, and power levels
 //	synctoken      the positions that clients hold
 //	filter         what clients let through
+//	serveracl      which servers may take part in a room
 //	pushrules      which events notify whom
 package matrix

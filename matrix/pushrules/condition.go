@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"hongyan/matrix/canonicaljson"
+	"hongyan/matrix/internal/glob"
 	"hongyan/matrix/internal/rawjson"
 )
 
@@ -14,10 +15,10 @@ import (
 type condition struct {
 	kind  conditionKind
 	slot  slot
-	path  []string // of the property, where slot is slotNone
-	glob  glob     // matches, matchesBody
-	value []byte   // isValue, containsValue: canonical JSON
-	key   string   // senderMayNotify
+	path  []string  // of the property, where slot is slotNone
+	glob  glob.Glob // matches, matchesBody
+	value []byte    // isValue, containsValue: canonical JSON
+	key   string    // senderMayNotify
 	count comparison
 }
 
@@ -51,7 +52,7 @@ func compileCondition(raw json.RawMessage) condition {
 		if !hasKey || !ok {
 			return condition{}
 		}
-		c.kind, c.glob = matches, newGlob(pattern)
+		c.kind, c.glob = matches, glob.New(pattern)
 		if c.slot == slotBody {
 			c.kind = matchesBody
 		}
@@ -87,17 +88,17 @@ func (c *condition) holds(p *Prepared, e *Evaluator, displayName string) bool {
 	switch c.kind {
 	case matches:
 		v := p.value(c.slot, c.path)
-		return v.isText && c.glob.matchAll(v.lower)
+		return v.isText && c.glob.MatchAll(v.lower)
 	case matchesBody:
 		v := &p.values[slotBody]
-		return v.isText && c.glob.matchWords(v.lower)
+		return v.isText && c.glob.MatchWords(v.lower)
 	case isValue:
 		return bytes.Equal(p.value(c.slot, c.path).json(), c.value)
 	case containsValue:
 		return hasElement(p.value(c.slot, c.path).raw, c.value)
 	case containsDisplayName:
 		v := &p.values[slotBody]
-		return displayName != "" && v.isText && containsWord(v.lower, strings.ToLower(displayName))
+		return displayName != "" && v.isText && glob.ContainsWord(v.lower, strings.ToLower(displayName))
 	case memberCount:
 		return c.count.holds(p.room.Members)
 	case senderMayNotify:
@@ -109,7 +110,7 @@ func (c *condition) holds(p *Prepared, e *Evaluator, displayName string) bool {
 		return hasElement(p.value(c.slot, c.path).raw, e.json)
 	case bodyHasUserName:
 		v := &p.values[slotBody]
-		return v.isText && e.name != "" && containsWord(v.lower, e.name)
+		return v.isText && e.name != "" && glob.ContainsWord(v.lower, e.name)
 	}
 	return false
 }
@@ -120,22 +121,6 @@ func hasElement(array, element []byte) bool {
 		if bytes.Equal(it.Value, element) {
 			return true
 		}
-	}
-	return false
-}
-
-// containsWord is matchWords for a text in lower case that is no pattern.
-func containsWord(s, word string) bool {
-	for from := 0; from < len(s); {
-		i := strings.Index(s[from:], word)
-		if i < 0 {
-			return false
-		}
-		i += from
-		if isBoundary(s, i) && isBoundary(s, i+len(word)) {
-			return true
-		}
-		from = i + runeLen(s, i)
 	}
 	return false
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"hongyan/matrix"
+	"hongyan/matrix/internal/glob"
 	"hongyan/matrix/internal/rawjson"
 )
 
@@ -116,7 +117,7 @@ func patternOf(rule Rule) []condition {
 	if rule.Default && rule.RuleID == ruleContainsUserName {
 		return []condition{{kind: bodyHasUserName, slot: slotBody}}
 	}
-	return []condition{{kind: matchesBody, slot: slotBody, glob: newGlob(rule.Pattern)}}
+	return []condition{{kind: matchesBody, slot: slotBody, glob: glob.New(rule.Pattern)}}
 }
 
 func compileByID[K ~string](rules []Rule) map[K]*compiled {

@@ -106,7 +106,7 @@ func (e *Evaluator) conditionOutline(c *condition, look *outlook) certainty {
 	case matches:
 		return matchOutline(c, look)
 	case matchesBody:
-		return inBody(o, c.glob.literal())
+		return inBody(o, c.glob.Literal())
 	case containsDisplayName:
 		if look.name == "" {
 			return no
@@ -135,15 +135,15 @@ func (e *Evaluator) conditionOutline(c *condition, look *outlook) certainty {
 func matchOutline(c *condition, look *outlook) certainty {
 	switch c.slot {
 	case slotSender:
-		return sure(c.glob.matchAll(strings.ToLower(string(look.o.Sender))))
+		return sure(c.glob.MatchAll(strings.ToLower(string(look.o.Sender))))
 	case slotRoomID:
-		return sure(c.glob.matchAll(strings.ToLower(string(look.room))))
+		return sure(c.glob.MatchAll(strings.ToLower(string(look.room))))
 	case slotType:
 		name, ok := look.o.typeName()
 		if !ok {
 			name = strings.ToLower(look.o.Type)
 		}
-		return sure(c.glob.matchAll(name))
+		return sure(c.glob.MatchAll(name))
 	}
 	return maybe
 }
@@ -154,12 +154,4 @@ func inBody(o *Outline, s string) certainty {
 		return no
 	}
 	return maybe
-}
-
-// literal is the text of a glob that has no wildcards, "" otherwise.
-func (g *glob) literal() string {
-	if len(g.parts) > 1 || g.parts[0].any {
-		return ""
-	}
-	return g.parts[0].text
 }

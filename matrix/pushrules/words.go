@@ -1,6 +1,10 @@
 package pushrules
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"hongyan/matrix/internal/glob"
+)
 
 // Words is a set of words that may say yes to a word that it does not have (a Bloom filter). It is stored: its shape
 // never changes.
@@ -32,7 +36,7 @@ func (w *Words) mayHave(s string) bool {
 func eachWord(s string, f func(word string) bool) {
 	start := -1
 	for i := 0; i <= len(s); i++ {
-		switch in := i < len(s) && isWord(s[i]); {
+		switch in := i < len(s) && glob.IsWord(s[i]); {
 		case in && start < 0:
 			start = i
 		case !in && start >= 0:

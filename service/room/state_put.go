@@ -7,6 +7,7 @@ import (
 
 	"hongyan/matrix"
 	"hongyan/matrix/event"
+	"hongyan/matrix/serveracl"
 )
 
 // putState is PUT /rooms/{roomId}/state/{eventType}, with "/" and with "/{stateKey}".
@@ -64,7 +65,17 @@ func (w *working) addState(ctx context.Context, d draft) (*event.Event, error) {
 			if err := w.checkCanonicalAlias(ctx, d.content); err != nil {
 				return nil, err
 			}
+		case event.TypeServerACL:
+			if !serveracl.Parse(d.content).Allows(w.s.server) {
+				return nil, errShutsUsOut()
+			}
 		}
 	}
 	return w.add(ctx, d)
+}
+
+// errShutsUsOut refuses a list that would make the room unusable for who sends it, as one does that allows nobody.
+func errShutsUsOut() error {
+	return matrix.NewError(matrix.CodeInvalidParam,
+		"This list shuts this server out. \"allow\" must match it, as \"*\" does, and \"deny\" must not.")
 }

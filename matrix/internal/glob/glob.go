@@ -1,13 +1,15 @@
-package pushrules
+// Package glob matches the specification's glob-style patterns (appendices, "Glob-style matching"), in time that grows with
+// pattern and text only.
+package glob
 
 import (
 	"strings"
 	"unicode/utf8"
 )
 
-// glob is a pattern of the specification's glob-style matching, ready to match: * is any run of
+// Glob is a pattern of the specification's glob-style matching, ready to match: * is any run of
 // characters and ? any single one. It and what it is matched with are in lower case.
-type glob struct {
+type Glob struct {
 	// parts are what stands between the stars; one part means that there is no star.
 	parts []part
 }
@@ -18,17 +20,18 @@ type part struct {
 	any  bool // text has ?
 }
 
-func newGlob(pattern string) glob {
+// New reads a pattern; every text is one.
+func New(pattern string) Glob {
 	texts := strings.Split(strings.ToLower(pattern), "*")
-	g := glob{parts: make([]part, len(texts))}
+	g := Glob{parts: make([]part, len(texts))}
 	for i, text := range texts {
 		g.parts[i] = part{text: text, any: strings.IndexByte(text, '?') >= 0}
 	}
 	return g
 }
 
-// matchAll tells whether the glob matches the whole of s.
-func (g *glob) matchAll(s string) bool {
+// MatchAll tells whether the glob matches the whole of s.
+func (g *Glob) MatchAll(s string) bool {
 	first := &g.parts[0]
 	if len(g.parts) == 1 && !first.any {
 		return s == first.text
@@ -50,9 +53,9 @@ func (g *glob) matchAll(s string) bool {
 	return ok && start >= end
 }
 
-// matchWords tells whether the glob matches some substring of s which begins and ends at a word
+// MatchWords tells whether the glob matches some substring of s which begins and ends at a word
 // boundary. An empty pattern matches nothing. The earliest match of each part leaves most to those after it, so none is undone.
-func (g *glob) matchWords(s string) bool {
+func (g *Glob) MatchWords(s string) bool {
 	last := len(g.parts) - 1
 	if last == 0 && g.parts[0].text == "" {
 		return false
@@ -62,11 +65,11 @@ func (g *glob) matchWords(s string) bool {
 		if end < 0 {
 			return false
 		}
-		if isBoundary(s, start) {
+		if IsBoundary(s, start) {
 			if last > 0 {
 				return g.matchRest(s, end)
 			}
-			if isBoundary(s, end) {
+			if IsBoundary(s, end) {
 				return true
 			}
 		}
@@ -76,7 +79,7 @@ func (g *glob) matchWords(s string) bool {
 }
 
 // matchRest matches the parts after the first, the last one up to a word boundary.
-func (g *glob) matchRest(s string, from int) bool {
+func (g *Glob) matchRest(s string, from int) bool {
 	last := len(g.parts) - 1
 	for i := 1; i < last; i++ {
 		if _, from = g.parts[i].find(s, from); from < 0 {
@@ -88,7 +91,7 @@ func (g *glob) matchRest(s string, from int) bool {
 		if end < 0 {
 			return false
 		}
-		if isBoundary(s, end) {
+		if IsBoundary(s, end) {
 			return true
 		}
 		from = start + runeLen(s, start)
@@ -155,13 +158,14 @@ func (p *part) startBefore(s string, end int) (int, bool) {
 	return start, p.at(s, start) == end
 }
 
-// isBoundary tells whether a word begins or ends at position i, or none is there: a word is made
+// IsBoundary tells whether a word begins or ends at position i, or none is there: a word is made
 // of A-Z, a-z, 0-9 and _ (client-server API, "event_match").
-func isBoundary(s string, i int) bool {
-	return i == 0 || i == len(s) || !isWord(s[i-1]) || !isWord(s[i])
+func IsBoundary(s string, i int) bool {
+	return i == 0 || i == len(s) || !IsWord(s[i-1]) || !IsWord(s[i])
 }
 
-func isWord(c byte) bool {
+// IsWord tells whether a character is one of a word.
+func IsWord(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_'
 }
 
@@ -172,4 +176,28 @@ func runeLen(s string, i int) int {
 	}
 	_, size := utf8.DecodeRuneInString(s[i:])
 	return size
+}
+
+// ContainsWord is MatchWords for a text in lower case that is no pattern.
+func ContainsWord(s, word string) bool {
+	for from := 0; from < len(s); {
+		i := strings.Index(s[from:], word)
+		if i < 0 {
+			return false
+		}
+		i += from
+		if IsBoundary(s, i) && IsBoundary(s, i+len(word)) {
+			return true
+		}
+		from = i + runeLen(s, i)
+	}
+	return false
+}
+
+// Literal is the text of a glob that has no wildcards, "" otherwise.
+func (g *Glob) Literal() string {
+	if len(g.parts) > 1 || g.parts[0].any {
+		return ""
+	}
+	return g.parts[0].text
 }

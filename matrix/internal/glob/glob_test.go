@@ -1,4 +1,4 @@
-package pushrules_test
+package glob_test
 
 import (
 	"regexp"
@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"hongyan/matrix/pushrules"
+	"hongyan/matrix/internal/glob"
 )
 
 // TestGlobAgreesWithRegexp compares with regular expressions, which are too slow to evaluate for
@@ -20,8 +20,8 @@ func TestGlobAgreesWithRegexp(t *testing.T) {
 		pattern := rapid.StringOf(letters).Draw(t, "pattern")
 		text := texts.Draw(t, "text")
 		expression := "(?s)" + strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern))
-		require.Equal(t, regexp.MustCompile(`^(?:`+expression+`)$`).MatchString(text), pushrules.MatchAll(pattern, text), "all")
-		require.Equal(t, matchWordsSlowly(expression, pattern, text), pushrules.MatchWords(pattern, text), "words")
+		require.Equal(t, regexp.MustCompile(`^(?:`+expression+`)$`).MatchString(text), matchAll(pattern, text), "all")
+		require.Equal(t, matchWordsSlowly(expression, pattern, text), matchWords(pattern, text), "words")
 	})
 }
 
@@ -38,7 +38,7 @@ func matchWordsSlowly(expression, pattern, text string) bool {
 	bounds = append(bounds, len(text))
 	for _, start := range bounds {
 		for _, end := range bounds {
-			if start <= end && pushrules.IsBoundary(text, start) && pushrules.IsBoundary(text, end) && re.MatchString(text[start:end]) {
+			if start <= end && glob.IsBoundary(text, start) && glob.IsBoundary(text, end) && re.MatchString(text[start:end]) {
 				return true
 			}
 		}
@@ -51,7 +51,7 @@ func TestContainsWordAgreesWithGlob(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		word, text := texts.Draw(t, "word"), texts.Draw(t, "text")
 		if word != "" {
-			require.Equal(t, pushrules.MatchWords(word, text), pushrules.ContainsWord(text, word))
+			require.Equal(t, matchWords(word, text), glob.ContainsWord(text, word))
 		}
 	})
 }
@@ -59,7 +59,17 @@ func TestContainsWordAgreesWithGlob(t *testing.T) {
 // TestGlobIsFastOnHostileInput would take years with a backtracking matcher.
 func TestGlobIsFastOnHostileInput(t *testing.T) {
 	text := strings.Repeat("a", 60000)
-	require.False(t, pushrules.MatchAll(strings.Repeat("a*", 200)+"b", text))
-	require.False(t, pushrules.MatchWords(strings.Repeat("a*", 200)+"b", text))
-	require.False(t, pushrules.MatchWords(strings.Repeat("a?*", 150)+"b", text))
+	require.False(t, matchAll(strings.Repeat("a*", 200)+"b", text))
+	require.False(t, matchWords(strings.Repeat("a*", 200)+"b", text))
+	require.False(t, matchWords(strings.Repeat("a?*", 150)+"b", text))
+}
+
+func matchAll(pattern, s string) bool {
+	g := glob.New(pattern)
+	return g.MatchAll(s)
+}
+
+func matchWords(pattern, s string) bool {
+	g := glob.New(pattern)
+	return g.MatchWords(s)
 }
