@@ -11,8 +11,8 @@ import (
 // Cursors are how far followers have come, kept in the follower's own database in the table NAME_cursor. When a follower
 // advances its cursor in the transaction of what it does, it does it once; otherwise its steps must be idempotent.
 type Cursors struct {
-	db               *sqldb.DB
-	load, set, reset string
+	db                            *sqldb.DB
+	load, set, begin, move, reset string
 }
 
 // OpenCursors makes the table where it is missing.
@@ -35,6 +35,10 @@ func OpenCursors(ctx context.Context, db *sqldb.DB, name string) (*Cursors, erro
 		set: `INSERT INTO ` + name + `_cursor AS c (follower, shard, position, epoch) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (follower, shard) DO UPDATE SET position = excluded.position, epoch = excluded.epoch
 			WHERE c.epoch <> excluded.epoch OR c.position < excluded.position`,
+		begin: `INSERT INTO ` + name + `_cursor (follower, shard, position, epoch) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (follower, shard) DO NOTHING`,
+		move: `UPDATE ` + name + `_cursor SET position = $3
+			WHERE follower = $1 AND shard = $2 AND epoch = $4 AND position = $5`,
 		reset: `DELETE FROM ` + name + `_cursor WHERE follower = $1`,
 	}, nil
 }
@@ -73,6 +77,23 @@ func (c *Cursors) Advance(ctx context.Context, tx sqldb.Tx, follower string, epo
 	return nil
 }
 
+// AdvanceFrom is Advance for a follower that must be the only one to go from one position, 0 for the beginning, to the other: it
+// fails with ErrConflict where the cursor is elsewhere. What the transaction does is then done exactly once.
+func (c *Cursors) AdvanceFrom(ctx context.Context, tx sqldb.Tx, follower string, epoch uint64, shard int, from, to int64) error {
+	statement, args := c.move, []any{follower, shard, to, int64(epoch), from}
+	if from == 0 {
+		statement, args = c.begin, args[:4]
+	}
+	n, err := tx.Exec(ctx, statement, args...)
+	if err == nil && n != 1 {
+		err = fmt.Errorf("%w: shard %d is not at %d", ErrConflict, shard, from)
+	}
+	if err != nil {
+		return fmt.Errorf("advance cursor of %s: %w", follower, err)
+	}
+	return nil
+}
+
 // Set moves a cursor in a transaction of its own.
 func (c *Cursors) Set(ctx context.Context, follower string, epoch uint64, shard int, position int64) error {
 	return c.db.Write(ctx, func(ctx context.Context, tx sqldb.Tx) error {
@@ -82,7 +103,12 @@ func (c *Cursors) Set(ctx context.Context, follower string, epoch uint64, shard 
 
 // Reset forgets a follower's cursors, for one that begins anew after ErrEpochChanged.
 func (c *Cursors) Reset(ctx context.Context, follower string) error {
-	if _, err := c.db.Exec(ctx, c.reset, follower); err != nil {
+	return c.db.Write(ctx, func(ctx context.Context, tx sqldb.Tx) error { return c.ResetIn(ctx, tx, follower) })
+}
+
+// ResetIn is Reset within a transaction of the follower's, in which it forgets what it knew.
+func (c *Cursors) ResetIn(ctx context.Context, tx sqldb.Tx, follower string) error {
+	if _, err := tx.Exec(ctx, c.reset, follower); err != nil {
 		return fmt.Errorf("reset cursors of %s: %w", follower, err)
 	}
 	return nil
