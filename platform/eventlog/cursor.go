@@ -35,8 +35,9 @@ func OpenCursors(ctx context.Context, db *sqldb.DB, name string) (*Cursors, erro
 		set: `INSERT INTO ` + name + `_cursor AS c (follower, shard, position, epoch) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (follower, shard) DO UPDATE SET position = excluded.position, epoch = excluded.epoch
 			WHERE c.epoch <> excluded.epoch OR c.position < excluded.position`,
-		begin: `INSERT INTO ` + name + `_cursor (follower, shard, position, epoch) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (follower, shard) DO NOTHING`,
+		begin: `INSERT INTO ` + name + `_cursor AS c (follower, shard, position, epoch) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (follower, shard) DO UPDATE SET position = excluded.position
+			WHERE c.position = 0 AND c.epoch = excluded.epoch`,
 		move: `UPDATE ` + name + `_cursor SET position = $3
 			WHERE follower = $1 AND shard = $2 AND epoch = $4 AND position = $5`,
 		reset: `DELETE FROM ` + name + `_cursor WHERE follower = $1`,

@@ -26,6 +26,8 @@ type Config struct {
 	Follower string
 	// Apply takes in a page. For one shard pages come in order and one at a time; after an error the same page comes again.
 	Apply func(context.Context, *Page) error
+	// FromHead has a follower that has no cursors begin at the log's head: what was before is of no use to it.
+	FromHead bool
 	// Restart makes ready for the log's beginning. It must forget the cursors, and does nothing else where it is nil.
 	Restart func(context.Context) error
 	// Timeout bounds what is done with the cursors: over a connection that was lost silently it would never end.
@@ -83,6 +85,12 @@ func (c Config) once(ctx context.Context) error {
 	}
 	if from.Epoch == 0 {
 		from.Epoch = heads.Epoch
+		if c.FromHead {
+			from = heads
+			if err := c.begin(ctx, heads); err != nil {
+				return err
+			}
+		}
 	}
 	ctx, overtaken := context.WithCancelCause(ctx)
 	defer overtaken(nil)
@@ -100,6 +108,17 @@ func (c Config) once(ctx context.Context) error {
 	}
 	if cause := context.Cause(ctx); errors.Is(cause, eventlog.ErrConflict) {
 		return cause
+	}
+	return nil
+}
+
+// begin notes that following has begun at the heads.
+func (c Config) begin(ctx context.Context, heads eventlog.Heads) error {
+	for shard, head := range heads.Shard {
+		err := c.inTime(ctx, func(ctx context.Context) error { return c.Cursors.Set(ctx, c.Follower, heads.Epoch, shard, head) })
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

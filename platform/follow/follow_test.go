@@ -161,6 +161,26 @@ func TestGoesOnWhereItStopped(t *testing.T) {
 	})
 }
 
+// What begins at the head takes in nothing from before, and everything after it, whether it runs by then or not.
+func TestBeginsAtTheHead(t *testing.T) {
+	onBoth(t, func(p *place) {
+		p.write(2) // leaves a shard or more empty
+		c := p.config()
+		c.FromHead = true
+		stop := p.run(c)
+		require.Eventually(p.t, func() bool {
+			at, err := p.cursors.Load(p.t.Context(), "f", shards)
+			return err == nil && at.Epoch != 0
+		}, patience, time.Millisecond)
+		stop()
+		p.write(20)
+		p.run(c)
+		p.await(20)
+		all, _ := p.seen()
+		require.Equal(p.t, 20, all)
+	})
+}
+
 // A step that leaves the cursor to the follower is repeated after an error, and the cursor is behind what was done.
 func TestMovesTheCursorAfterTheStep(t *testing.T) {
 	onBoth(t, func(p *place) {

@@ -35,6 +35,7 @@
 //	keysfollow.go                     following the logs of keys, and being without them
 //	write.go ephemeral.go entries.go  JSON
 //	keyed.go                          what is asked of a room's owner
+//	carry.go                          settings that follow users to a room that replaces another
 //	accountdata.go tags.go pushrules.go filters.go receipts.go typing.go   the other routes
 //	internal/live                     what is in memory
 //	internal/devices                  what is in memory of the logs of keys

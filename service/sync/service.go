@@ -23,6 +23,7 @@ import (
 	"hongyan/platform/eventlog"
 	"hongyan/platform/eventlog/logrpc"
 	"hongyan/platform/httpx"
+	"hongyan/platform/lease"
 	"hongyan/platform/sqldb"
 	"hongyan/service/sync/internal/live"
 	"hongyan/service/sync/internal/userlog"
@@ -55,6 +56,8 @@ type Service struct {
 	memory atomic.Pointer[live.Node]
 
 	log       *eventlog.Log
+	cursors   *eventlog.Cursors
+	leases    *lease.Leases
 	users     *userlog.Store
 	rooms     logrpc.Remote
 	followers followers
@@ -125,20 +128,21 @@ func (s *Service) node() *live.Node { return s.memory.Load() }
 
 // Prepare brings the database up to date and opens the log. It is called once, before Run and before any request.
 func (s *Service) Prepare(ctx context.Context) error {
-	log, err := eventlog.Open(ctx, s.deps.DB, userlog.Schema(), eventlog.Config{
+	d, err := openDatabase(ctx, s.deps.DB, eventlog.Config{
 		OnCommit: logrpc.Waker(s.deps.Bus, userlog.Schema().Name), Metrics: s.deps.Metrics,
 	})
 	if err != nil {
 		return fmt.Errorf("sync: %w", err)
 	}
-	s.log, s.users = log, userlog.New(log, s.cfg.limits())
+	s.log, s.cursors, s.leases = d.log, d.cursors, d.leases
+	s.users = userlog.New(d.log, s.cfg.limits())
 	s.checkpoints = newCheckpoints(s.users)
 	return nil
 }
 
 // Migrate brings the schema of the service's database up to date, as Prepare does.
 func Migrate(ctx context.Context, db *sqldb.DB) error {
-	_, err := eventlog.Open(ctx, db, userlog.Schema(), eventlog.Config{})
+	_, err := openDatabase(ctx, db, eventlog.Config{})
 	return err
 }
 
@@ -167,6 +171,10 @@ func (s *Service) Run(ctx context.Context) error {
 		return nil
 	})
 	group.Go(func() error { return s.runKeys(ctx) })
+	group.Go(func() error {
+		s.leases.Run(ctx, carryFollower, s.carry)
+		return nil
+	})
 	group.Go(func() error { return s.probeKeys(ctx) })
 	select {
 	case <-ctx.Done():
