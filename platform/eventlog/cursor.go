@@ -102,6 +102,18 @@ func (c *Cursors) Set(ctx context.Context, follower string, epoch uint64, shard 
 	})
 }
 
+// Begin sets the cursors of a follower that has none: all of them, or none.
+func (c *Cursors) Begin(ctx context.Context, follower string, at Heads) error {
+	return c.db.Write(ctx, func(ctx context.Context, tx sqldb.Tx) error {
+		for shard, position := range at.Shard {
+			if err := c.Advance(ctx, tx, follower, at.Epoch, shard, position); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // Reset forgets a follower's cursors, for one that begins anew after ErrEpochChanged.
 func (c *Cursors) Reset(ctx context.Context, follower string) error {
 	return c.db.Write(ctx, func(ctx context.Context, tx sqldb.Tx) error { return c.ResetIn(ctx, tx, follower) })

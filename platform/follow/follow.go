@@ -87,7 +87,7 @@ func (c Config) once(ctx context.Context) error {
 		from.Epoch = heads.Epoch
 		if c.FromHead {
 			from = heads
-			if err := c.begin(ctx, heads); err != nil {
+			if err := c.inTime(ctx, func(ctx context.Context) error { return c.Cursors.Begin(ctx, c.Follower, heads) }); err != nil {
 				return err
 			}
 		}
@@ -108,17 +108,6 @@ func (c Config) once(ctx context.Context) error {
 	}
 	if cause := context.Cause(ctx); errors.Is(cause, eventlog.ErrConflict) {
 		return cause
-	}
-	return nil
-}
-
-// begin notes that following has begun at the heads.
-func (c Config) begin(ctx context.Context, heads eventlog.Heads) error {
-	for shard, head := range heads.Shard {
-		err := c.inTime(ctx, func(ctx context.Context) error { return c.Cursors.Set(ctx, c.Follower, heads.Epoch, shard, head) })
-		if err != nil {
-			return err
-		}
 	}
 	return nil
 }
