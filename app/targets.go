@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -20,6 +21,7 @@ import (
 	"hongyan/matrix/event"
 	"hongyan/platform/httpx"
 	"hongyan/platform/obs"
+	"hongyan/platform/outbound"
 	"hongyan/platform/rpc"
 	"hongyan/platform/sqldb"
 	"hongyan/service/gateway"
@@ -195,7 +197,12 @@ func buildRoom(ctx context.Context, b *builder) (*unit, error) {
 	if err != nil {
 		return nil, err
 	}
+	identityServers, err := b.identityServers()
+	if err != nil {
+		return nil, err
+	}
 	s, err := room.New(b.cfg.Room, room.Deps{
+		IdentityServers: identityServers,
 		DB: db, Bus: b.cluster.Bus(), Server: matrix.ServerName(b.cfg.ServerName), ImportKey: key, Clock: b.clock, Rand: b.rand,
 		Identity:    identitypb.NewIdentityClient(b.cluster.Conns().Conn("identity")),
 		IdentityLog: logpb.NewLogClient(b.cluster.Conns().Conn("identity")),
@@ -209,6 +216,17 @@ func buildRoom(ctx context.Context, b *builder) (*unit, error) {
 		return nil, err
 	}
 	return &unit{name: "room", run: s.Run, register: s.Register, admin: s.RegisterAdmin, handler: s.Handler()}, nil
+}
+
+// identityServers makes requests to the identity servers that the operator trusts, wherever they are; nil where there are none.
+func (b *builder) identityServers() (*outbound.Client, error) {
+	if len(b.cfg.Room.IdentityServers) == 0 {
+		return nil, nil
+	}
+	return outbound.New(outbound.Config{
+		Allow: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}, Ports: []int{0}, HTTPSOnly: true,
+		UserAgent: "Hongyan",
+	})
 }
 
 func buildKeys(ctx context.Context, b *builder) (*unit, error) {

@@ -176,6 +176,7 @@ var usage = map[string]string{
 	"room.depart_after":       "when the rooms of a deactivated user are looked through again for what requests under way have joined",
 	"room.max_aliases":        "aliases that a room may have",
 	"room.max_state":          "state events that a room may have besides those of its members",
+	"room.identity_servers":   "identity servers (host names with optional ports) that may be asked who has an address; without any, nobody is invited by email address or telephone number",
 	"room.open_directory":     "whether people without an account may read the directory, and summaries of rooms that everybody may enter or read",
 
 	"media.path":                    "folder for the content of media, shared by all media instances; by default media in data_dir",

@@ -30,49 +30,59 @@ func (c *change) thirdPartyInvite(invite []byte) error {
 		return forbidden("The room has no such third-party invite.")
 	case origin.Sender() != c.e.Sender():
 		return forbidden("The third-party invite was sent by another user.")
-	case !signedByAny(signed, inviteKeys(origin)):
+	case len(SigningKeys(origin, signed)) == 0:
 		return forbidden("The signature of the third-party invite is wrong.")
 	}
 	return nil
 }
 
+// InviteKey is a public key of an m.room.third_party_invite.
+type InviteKey struct {
+	// PublicKey is the key as it stands there, ValidityURL where it can be asked whether it is valid; "" where it always is.
+	PublicKey, ValidityURL string
+
+	key ed25519.PublicKey
+}
+
 // inviteKeys are the public keys in an m.room.third_party_invite.
-func inviteKeys(e *event.Event) []ed25519.PublicKey {
-	keys := appendKey(nil, e.ContentValue("public_key"))
+func inviteKeys(e *event.Event) []InviteKey {
+	keys := appendKey(nil, e.ContentValue("public_key"), e.ContentValue("key_validity_url"))
 	for it := rawjson.Array(e.ContentValue("public_keys")); it.Next(); {
-		keys = appendKey(keys, rawjson.Get(it.Value, "public_key"))
+		keys = appendKey(keys, rawjson.Get(it.Value, "public_key"), rawjson.Get(it.Value, "key_validity_url"))
 	}
 	return keys
 }
 
-func appendKey(keys []ed25519.PublicKey, value []byte) []ed25519.PublicKey {
-	if key, ok := decodeBase64(rawjson.Text(value)); ok && len(key) == ed25519.PublicKeySize {
-		return append(keys, key)
+func appendKey(keys []InviteKey, value, url []byte) []InviteKey {
+	text := rawjson.Text(value)
+	if key, ok := decodeBase64(text); ok && len(key) == ed25519.PublicKeySize {
+		return append(keys, InviteKey{PublicKey: text, ValidityURL: rawjson.Text(url), key: key})
 	}
 	return keys
 }
 
-// signedByAny tells whether any signature of the object matches any of the keys (appendices,
-// "Checking for a Signature").
-func signedByAny(object []byte, keys []ed25519.PublicKey) bool {
+// SigningKeys returns the keys of an m.room.third_party_invite with which an object is signed (appendices, "Checking for a
+// Signature").
+func SigningKeys(invite *event.Event, object []byte) (signing []InviteKey) {
 	message, err := unsigned(object)
 	if err != nil {
-		return false
+		return nil
 	}
+	keys := inviteKeys(invite)
 	for entity := rawjson.Object(rawjson.Get(object, "signatures")); entity.Next(); {
 		for it := rawjson.Object(entity.Value); it.Next(); {
 			signature, ok := decodeBase64(rawjson.Text(it.Value))
 			if !ok || len(signature) != ed25519.SignatureSize || !strings.HasPrefix(rawjson.Key(it.Key), "ed25519:") {
 				continue
 			}
-			for _, key := range keys {
-				if ed25519.Verify(key, message, signature) {
-					return true
+			for _, k := range keys {
+				if ed25519.Verify(k.key, message, signature) {
+					signing = append(signing, k)
 				}
 			}
 		}
 	}
-	return false
+	return signing
 }
 
 // unsigned is the object in canonical form without signatures and unsigned.

@@ -54,8 +54,13 @@ func (s stateForRules) Membership(user matrix.UserID) event.Membership {
 	return event.Membership(s.state.Membership(string(user)))
 }
 
-// ThirdPartyInvite is nil: invites through identity servers are refused, so no event refers to one.
-func (s stateForRules) ThirdPartyInvite(string) *event.Event { return nil }
+// ThirdPartyInvite is the one that the operation has read, if it is that.
+func (s stateForRules) ThirdPartyInvite(token string) *event.Event {
+	if s.thirdParty != nil && s.thirdParty.StateKeyValue() == token {
+		return s.thirdParty
+	}
+	return nil
+}
 
 // authEvents returns the events that authorise the event.
 func (w *working) authEvents(p *event.Proto) []matrix.EventID {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"hongyan/matrix"
 	"hongyan/matrix/event"
 	"hongyan/platform/eventlog"
 )
@@ -37,6 +38,8 @@ type Config struct {
 	MaxState int `yaml:"max_state"`
 	// OpenDirectory shows the directory, and summaries of rooms that everybody may enter or read, without an access token.
 	OpenDirectory bool `yaml:"open_directory"`
+	// IdentityServers are those that may be asked who has an address, by host name and port; without any nobody is invited by address.
+	IdentityServers []string `yaml:"identity_servers"`
 }
 
 // Default returns the configuration that needs no thought.
@@ -61,6 +64,11 @@ func Default() Config {
 func (c Config) Validate() error {
 	if !event.RoomVersion(c.DefaultVersion).Supported() {
 		return fmt.Errorf("default_version %q is no supported room version", c.DefaultVersion)
+	}
+	for _, name := range c.IdentityServers {
+		if _, err := matrix.ParseServerName(name); err != nil {
+			return fmt.Errorf("identity_servers: %q is no host name with an optional port", name)
+		}
 	}
 	if c.Shards < 1 || c.CacheBytes < 1 || c.QueueLength < 1 || c.BatchOperations < 1 || c.CommitTimeout <= 0 ||
 		c.MaxInvites < 0 || c.FollowConcurrency < 1 || c.DepartAfter < c.CommitTimeout || c.MaxAliases < 1 || c.MaxState < 1 {

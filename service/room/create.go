@@ -35,6 +35,17 @@ func (s *Service) createRoom(rw http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	var unknown []addressed
+	if len(body.Invite3PID) > 0 {
+		asked, cancel := context.WithTimeout(r.Context(), askTimeout)
+		defer cancel()
+		if unknown, err = s.addressees(asked, &body); err != nil {
+			return s.answerAgain(rw, q, err)
+		}
+		if plan, err = s.planRoom(q, body); err != nil { // with those who were found
+			return err
+		}
+	}
 	if !s.gate.enter() {
 		return matrix.Unavailable(errStopping)
 	}
@@ -44,6 +55,15 @@ func (s *Service) createRoom(rw http.ResponseWriter, r *http.Request) error {
 	response, err := s.writeRoom(ctx, q.once(), plan)
 	if err != nil {
 		return err
+	}
+	if len(unknown) > 0 {
+		made, err := parseObject(response)
+		if err != nil {
+			return err
+		}
+		asked, cancel := context.WithTimeout(r.Context(), askTimeout)
+		defer cancel()
+		s.inviteAddresses(asked, q, made.str("room_id"), unknown)
 	}
 	httpx.WriteRawJSON(rw, http.StatusOK, response)
 	return nil

@@ -12,18 +12,18 @@ import (
 
 // createBody is the body of POST /createRoom.
 type createBody struct {
-	Visibility    string            `json:"visibility"`
-	AliasName     *string           `json:"room_alias_name"`
-	Name          *string           `json:"name"`
-	Topic         *string           `json:"topic"`
-	Invite        []string          `json:"invite"`
-	Invite3PID    []json.RawMessage `json:"invite_3pid"`
-	RoomVersion   *string           `json:"room_version"`
-	Creation      json.RawMessage   `json:"creation_content"`
-	InitialState  []initialState    `json:"initial_state"`
-	Preset        string            `json:"preset"`
-	IsDirect      bool              `json:"is_direct"`
-	PowerOverride json.RawMessage   `json:"power_level_content_override"`
+	Visibility    string          `json:"visibility"`
+	AliasName     *string         `json:"room_alias_name"`
+	Name          *string         `json:"name"`
+	Topic         *string         `json:"topic"`
+	Invite        []string        `json:"invite"`
+	Invite3PID    []addressBody   `json:"invite_3pid"`
+	RoomVersion   *string         `json:"room_version"`
+	Creation      json.RawMessage `json:"creation_content"`
+	InitialState  []initialState  `json:"initial_state"`
+	Preset        string          `json:"preset"`
+	IsDirect      bool            `json:"is_direct"`
+	PowerOverride json.RawMessage `json:"power_level_content_override"`
 }
 
 // initialState is an element of initial_state.
@@ -54,9 +54,6 @@ func (s *Service) planRoom(q request, b createBody) (*roomPlan, error) {
 		}
 	}
 	p.rules = version.Rules()
-	if len(b.Invite3PID) > 0 {
-		return nil, errThirdParty()
-	}
 	if p.invites, err = s.invitees(q, b.Invite); err != nil {
 		return nil, err
 	}

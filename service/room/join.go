@@ -2,6 +2,7 @@ package room
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"strings"
 
@@ -50,7 +51,13 @@ func (s *Service) joinRoom(rw http.ResponseWriter, q request) error {
 	}
 	c := memberChange{sender: q.user, target: q.user, to: event.Join, device: q.DeviceID, guest: q.Guest}
 	var bodyErr error
-	c.content, bodyErr = readExtra(q.http)
+	var signed json.RawMessage
+	c.content, signed, bodyErr = readExtra(q.http)
+	if signed != nil && bodyErr == nil {
+		if err := s.exchange(q.http.Context(), q.room, q.user, signed); err != nil {
+			return s.answerAgain(rw, q, err)
+		}
+	}
 	found, err := s.profiles(q.http.Context(), q.user)
 	if err != nil {
 		return err
@@ -77,21 +84,23 @@ func (s *Service) joinRoom(rw http.ResponseWriter, q request) error {
 	return nil
 }
 
-// readExtra reads a body whose keys enter a member event.
-func readExtra(r *http.Request) (object, error) {
+// readExtra reads a body whose keys enter a member event, and third_party_signed, which shows whom an invite by address is for.
+func readExtra(r *http.Request) (o object, signed json.RawMessage, err error) {
 	content, err := readContent(r)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	o, err := parseObject(content)
-	if err != nil {
-		return nil, err
+	if o, err = parseObject(content); err != nil {
+		return nil, nil, err
+	}
+	if signed = o["third_party_signed"]; string(signed) == "null" {
+		signed = nil
 	}
 	delete(o, "membership")
 	for _, k := range keysOfServer {
 		delete(o, k)
 	}
-	return o, o.checkMemberShape()
+	return o, signed, o.checkMemberShape()
 }
 
 // leave is POST /rooms/{roomId}/leave: it leaves, rejects an invite, or withdraws a knock.
@@ -140,10 +149,8 @@ func (s *Service) forget(rw http.ResponseWriter, r *http.Request) error {
 type membershipBody struct {
 	UserID string  `json:"user_id"`
 	Reason *string `json:"reason"`
-	// The keys of an invite of somebody who is known only by an address elsewhere.
-	IDServer string `json:"id_server"`
-	Medium   string `json:"medium"`
-	Address  string `json:"address"`
+	// addressBody is that of an invite of somebody who is known only by an address elsewhere.
+	addressBody
 }
 
 func (b membershipBody) extra() object {

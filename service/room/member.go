@@ -24,6 +24,8 @@ type memberChange struct {
 	guest   bool
 	// blocked tells that the target takes no invites.
 	blocked bool
+	// thirdParty is the content's third_party_invite, for an invite that follows from one by address.
+	thirdParty []byte
 	// via is the member who lets somebody into a restricted room; checkChange finds them.
 	via matrix.UserID
 }
@@ -52,6 +54,9 @@ func (w *working) setMember(ctx context.Context, c memberChange) (*event.Event, 
 		delete(o, k)
 	}
 	o.set("membership", string(c.to))
+	if c.thirdParty != nil {
+		o["third_party_invite"] = c.thirdParty
+	}
 	if c.via != "" {
 		o.set("join_authorised_via_users_server", c.via)
 	}
@@ -86,7 +91,7 @@ func (w *working) checkChange(ctx context.Context, c *memberChange, now string) 
 		if self {
 			return forbid("You cannot invite yourself.")
 		}
-		if w.state.Membership(string(c.sender)) != state.Join {
+		if c.thirdParty == nil && w.state.Membership(string(c.sender)) != state.Join { // else the rules say who may
 			return errUnknownRoom()
 		}
 		if c.target.Server() != w.s.server {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 
-	"hongyan/matrix"
 	"hongyan/matrix/auth"
 	"hongyan/matrix/event"
 )
@@ -53,12 +52,14 @@ func (s *Service) moderate(rw http.ResponseWriter, r *http.Request, m moderation
 	}
 	c := memberChange{sender: q.user, to: m.to, device: q.DeviceID}
 	body, bodyErr := readBody[membershipBody](r)
-	thirdParty := m.to == event.Invite && bodyErr == nil && body.UserID == "" && body.Medium != ""
-	if bodyErr == nil && !thirdParty {
+	if m.to == event.Invite && bodyErr == nil && body.UserID == "" && body.Medium != "" {
+		return s.inviteByAddress(rw, q, body.addressBody)
+	}
+	if bodyErr == nil {
 		c.target, bodyErr = body.target()
 		c.content = body.extra()
 	}
-	if m.to == event.Invite && bodyErr == nil && !thirdParty {
+	if m.to == event.Invite && bodyErr == nil {
 		found, err := s.profiles(r.Context(), c.target)
 		if err != nil {
 			return err
@@ -79,19 +80,10 @@ func (s *Service) moderate(rw http.ResponseWriter, r *http.Request, m moderation
 				return err
 			}
 		}
-		if thirdParty {
-			return errThirdParty()
-		}
 		if bodyErr != nil {
 			return bodyErr
 		}
 		_, err := m.do(w, ctx, c)
 		return err
 	}))
-}
-
-// errThirdParty refuses invites by address: there is no identity server that this server trusts.
-func errThirdParty() error {
-	return matrix.NewError(matrix.CodeServerNotTrusted,
-		"This server trusts no identity server: invite people by their user id.").WithStatus(http.StatusForbidden)
 }

@@ -25,7 +25,9 @@ import (
 	"hongyan/platform/eventlog/logrpc"
 	"hongyan/platform/httpx"
 	"hongyan/platform/lease"
+	"hongyan/platform/outbound"
 	"hongyan/platform/sqldb"
+	"hongyan/service/room/internal/identityserver"
 	"hongyan/service/room/internal/lru"
 	"hongyan/service/room/internal/store"
 )
@@ -40,6 +42,8 @@ type Deps struct {
 	IdentityLog logpb.LogClient
 	// Sync tells whom users ignore and who takes no invites; without it nobody is ignored and everybody takes them.
 	Sync syncpb.SyncClient
+	// IdentityServers makes requests to identity servers; nil where there are none.
+	IdentityServers *outbound.Client
 	// Server is the one whose users may use the service, and for which it signs events.
 	Server matrix.ServerName
 	// ImportKey, where set, is what the server has signed with so far. A database that has a key keeps its own.
@@ -69,6 +73,8 @@ type Service struct {
 	reads  *reads
 	// references are the reference hashes of events, for rooms of versions that need them.
 	references *lru.Cache[matrix.EventID, string]
+	// addresses asks identity servers.
+	addresses *identityserver.Client
 	// directory is how many rooms are in the directory.
 	directory directorySize
 
@@ -94,7 +100,8 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}
 	s := &Service{
 		cfg: cfg, deps: deps, server: deps.Server,
-		store: store.New(deps.DB), rooms: newRooms(cfg.CacheBytes), references: newReferences(),
+		addresses: identityserver.New(deps.IdentityServers, cfg.IdentityServers),
+		store:     store.New(deps.DB), rooms: newRooms(cfg.CacheBytes), references: newReferences(),
 	}
 	s.metrics = newMetrics(deps.Metrics, s.rooms)
 	return s, nil

@@ -46,6 +46,9 @@ func (s *Service) writeBindings() []httpx.Binding {
 		on(get, "/directory/room/{roomAlias}", "", normal, s.getAlias),
 		on(get, "/directory/list/room/{roomId}", roomKey, normal, s.getVisibility),
 	}
+	bind := on(put, "", "", normal, s.onBind)
+	bind.Path = "/_matrix/federation/v1/3pid/onbind"
+	open = append(open, bind)
 	for i := range open {
 		open[i].Auth = httpx.AuthNone
 	}

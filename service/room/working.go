@@ -31,6 +31,8 @@ type working struct {
 	prev       []matrix.EventID
 	state      state.State
 	auth       authority
+	// thirdParty is the invite by address that a user's invite follows from.
+	thirdParty *event.Event
 
 	events     []added
 	rows       []func(room int64) eventlog.Row

@@ -186,6 +186,11 @@ func newWorldWith(t testing.TB, databaseURL string, first *world, cfg room.Confi
 
 // newWorldOf is newWorldWith on a clock, time.Now where nil.
 func newWorldOf(t testing.TB, databaseURL string, first *world, cfg room.Config, clock func() time.Time) *world {
+	return newWorldOn(t, databaseURL, first, cfg, room.Deps{Clock: clock})
+}
+
+// newWorldOn is newWorldWith on some dependencies of the test's own.
+func newWorldOn(t testing.TB, databaseURL string, first *world, cfg room.Config, deps room.Deps) *world {
 	ctx, cancel := context.WithCancel(context.Background())
 	db, err := sqldb.Open(ctx, sqldb.Config{URL: databaseURL})
 	require.NoError(t, err)
@@ -198,9 +203,8 @@ func newWorldOf(t testing.TB, databaseURL string, first *world, cfg room.Config,
 		g.wakes, g.people = wakes, newPeople(t, wakes)
 		g.closed = &closedDoors{SyncClient: &ignoring{}}
 	}
-	g.service, err = room.New(cfg, room.Deps{
-		DB: db, Bus: g.wakes, Identity: g.people, IdentityLog: g.people, Sync: g.closed, Server: "hs", Clock: clock,
-	})
+	deps.DB, deps.Bus, deps.Identity, deps.IdentityLog, deps.Sync, deps.Server = db, g.wakes, g.people, g.people, g.closed, "hs"
+	g.service, err = room.New(cfg, deps)
 	require.NoError(t, err)
 	require.NoError(t, g.service.Prepare(ctx))
 	done := make(chan error, 1)

@@ -125,10 +125,9 @@ func clientOperations() []spec.Operation {
 	return slices.DeleteFunc(spec.Operations(), func(op spec.Operation) bool { return op.API != "client-server" })
 }
 
-// sharing are operations that share method and path with another one, which is the one that is served.
+// sharing are operations that share method and path with another one, and are not served themselves.
 var sharing = map[string]string{
-	"inviteBy3PID": "POST /rooms/{roomId}/invite is inviteUser; invites by address need an identity server",
-	"getEvents":    "GET /events is peekEvents; that of all rooms is deprecated since r0, and /sync has it",
+	"getEvents": "GET /events is peekEvents; that of all rooms is deprecated since r0, and /sync has it",
 }
 
 func (op operation) key() string { return op.Method + " " + op.Path }
