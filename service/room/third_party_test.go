@@ -11,10 +11,11 @@ import (
 
 	"hongyan/matrix/event"
 	"hongyan/platform/httpx"
+	"hongyan/test/addressbook"
 )
 
 // withAddresses runs a test on both databases.
-func withAddresses(t *testing.T, test func(t *testing.T, g *world, b *addressBook)) {
+func withAddresses(t *testing.T, test func(t *testing.T, g *world, b *addressbook.Server)) {
 	for name, open := range databases {
 		t.Run(name, func(t *testing.T) {
 			g, b := newWorldWithAddresses(t, open(t))
@@ -30,35 +31,35 @@ func (g *world) invitation(user, roomID string) map[string]any {
 // TestInviteByAddress goes both ways: who has bound the address is invited at once; for who has not, the identity server keeps an
 // invite, which becomes theirs when they bind it.
 func TestInviteByAddress(t *testing.T) {
-	withAddresses(t, func(t *testing.T, g *world, b *addressBook) {
+	withAddresses(t, func(t *testing.T, g *world, b *addressbook.Server) {
 		id := g.createWith("alice", map[string]any{"preset": "private_chat", "name": "Geese", "creation_content": map[string]any{"type": "m.space"}})
-		b.set(func() { b.bound["carol@example.org"], b.stale = userID("carol"), true })
-		g.ok(http.MethodPost, "alice", roomPath(id, "invite"), b.byAddress(" Carol@Example.org"))
+		b.Set(func(how *addressbook.Behaviour) { how.Bound["carol@example.org"], how.Stale = userID("carol"), true })
+		g.ok(http.MethodPost, "alice", roomPath(id, "invite"), b.Invite(" Carol@Example.org"))
 		require.Equal(t, "invite", g.invitation("carol", id)["membership"])
 		require.Equal(t, "The carol", g.invitation("carol", id)["displayname"])
-		require.Empty(t, b.stored)
+		require.Empty(t, b.Stored())
 
-		g.ok(http.MethodPost, "alice", roomPath(id, "invite"), b.byAddress("bob@example.org"))
-		require.Len(t, b.stored, 1)
+		g.ok(http.MethodPost, "alice", roomPath(id, "invite"), b.Invite("bob@example.org"))
+		require.Len(t, b.Stored(), 1)
 		require.Equal(t, map[string]any{
 			"medium": "email", "address": "bob@example.org", "room_id": id, "sender": userID("alice"), "room_name": "Geese",
 			"room_join_rules": "invite", "room_type": "m.space", "sender_display_name": "The alice",
-		}, b.stored[0])
+		}, b.Stored()[0])
 		pending := g.content("alice", id, "m.room.third_party_invite", "token1")
 		require.Equal(t, "b...@e...", pending["display_name"])
 		require.Len(t, pending["public_keys"], 2)
 		require.NotContains(t, mustJSON(pending), "bob@", "the address is in no event")
 		require.Nil(t, g.invitation("bob", id))
 
-		require.Equal(t, 200, g.bind(userID("bob"), id, b.signed(userID("bob"), "token1")).status)
+		require.Equal(t, 200, g.bind(userID("bob"), id, b.Signed(userID("bob"), "token1")).status)
 		invited := g.invitation("bob", id)
 		require.Equal(t, "invite", invited["membership"])
 		require.Equal(t, "The bob", invited["displayname"])
 		require.Equal(t, "b...@e...", invited["third_party_invite"].(map[string]any)["display_name"])
 		before := len(g.verify(id, event.V12))
-		require.Equal(t, 200, g.bind(userID("bob"), id, b.signed(userID("bob"), "token1")).status)
+		require.Equal(t, 200, g.bind(userID("bob"), id, b.Signed(userID("bob"), "token1")).status)
 		g.act("bob", id, "join")
-		require.Equal(t, 200, g.bind(userID("bob"), id, b.signed(userID("bob"), "token1")).status)
+		require.Equal(t, 200, g.bind(userID("bob"), id, b.Signed(userID("bob"), "token1")).status)
 		require.Equal(t, "join", g.invitation("bob", id)["membership"])
 		require.Len(t, g.verify(id, event.V12), before+1, "only the join was added")
 	})
@@ -74,14 +75,14 @@ func mustJSON(v any) string {
 
 // TestJoinWithSignedInvite joins a room with the proof that an invite by address is one's own.
 func TestJoinWithSignedInvite(t *testing.T) {
-	withAddresses(t, func(t *testing.T, g *world, b *addressBook) {
+	withAddresses(t, func(t *testing.T, g *world, b *addressbook.Server) {
 		id := g.createWith("alice", map[string]any{"preset": "private_chat"})
-		g.ok(http.MethodPost, "alice", roomPath(id, "invite"), b.byAddress("bob@example.org"))
+		g.ok(http.MethodPost, "alice", roomPath(id, "invite"), b.Invite("bob@example.org"))
 		join := func(user string, signed any) answer {
 			return g.do(http.MethodPost, user, roomPath(id, "join"), map[string]any{"third_party_signed": signed})
 		}
-		good := b.signed(userID("bob"), "token1")
-		forged := newAddressBook(t).signed(userID("bob"), "token1")
+		good := b.Signed(userID("bob"), "token1")
+		forged := addressbook.New(t).Signed(userID("bob"), "token1")
 		for name, c := range map[string]struct {
 			user   string
 			signed any
@@ -91,7 +92,7 @@ func TestJoinWithSignedInvite(t *testing.T) {
 			"another's":     {"carol", good, 403, "M_FORBIDDEN"},
 			"for oneself":   {"carol", map[string]any{"mxid": userID("carol"), "token": "token1", "signatures": good["signatures"]}, 403, "M_FORBIDDEN"},
 			"forged":        {"bob", forged, 403, "M_FORBIDDEN"},
-			"unknown token": {"bob", b.signed(userID("bob"), "token9"), 403, "M_FORBIDDEN"},
+			"unknown token": {"bob", b.Signed(userID("bob"), "token9"), 403, "M_FORBIDDEN"},
 			"no token":      {"bob", map[string]any{"mxid": userID("bob")}, 400, "M_MISSING_PARAM"},
 			"shape":         {"bob", "yes", 400, "M_BAD_JSON"},
 			"fraction":      {"bob", map[string]any{"mxid": userID("bob"), "token": "token1", "unsigned": 1.5}, 403, "M_FORBIDDEN"},
@@ -100,59 +101,59 @@ func TestJoinWithSignedInvite(t *testing.T) {
 			require.Equal(t, c.status, a.status, "%s: %s", name, a.body)
 			require.Equal(t, c.code, a.code(), name)
 		}
-		b.set(func() { b.invalid = true })
+		b.Set(func(how *addressbook.Behaviour) { how.Invalid = true })
 		require.Equal(t, 403, join("bob", good).status, "the key was revoked")
-		b.set(func() { b.invalid, b.status = false, 503 })
+		b.Set(func(how *addressbook.Behaviour) { how.Invalid, how.Status = false, 503 })
 		a := join("bob", good)
 		require.Equal(t, 502, a.status, string(a.body))
-		b.set(func() { b.status = 0 })
+		b.Set(func(how *addressbook.Behaviour) { how.Status = 0 })
 		require.Equal(t, 200, join("bob", good).status)
 		require.Equal(t, "join", g.invitation("bob", id)["membership"])
 		g.verify(id, event.V12)
 
 		// What was taken back lets nobody in.
-		g.ok(http.MethodPost, "alice", roomPath(id, "invite"), b.byAddress("carol@example.org"))
+		g.ok(http.MethodPost, "alice", roomPath(id, "invite"), b.Invite("carol@example.org"))
 		g.setState("alice", id, "m.room.third_party_invite", "token2", map[string]any{})
-		require.Equal(t, 403, join("carol", b.signed(userID("carol"), "token2")).status)
+		require.Equal(t, 403, join("carol", b.Signed(userID("carol"), "token2")).status)
 		g.to("alice", id, "ban", "carol")
-		g.ok(http.MethodPost, "alice", roomPath(id, "invite"), b.byAddress("carol2@example.org"))
-		require.Equal(t, 403, join("carol", b.signed(userID("carol"), "token3")).status, "banned")
+		g.ok(http.MethodPost, "alice", roomPath(id, "invite"), b.Invite("carol2@example.org"))
+		require.Equal(t, 403, join("carol", b.Signed(userID("carol"), "token3")).status, "banned")
 	})
 }
 
 // TestBindTellsLies calls the open door of identity servers with what none has sent: nothing changes, and nobody is asked who is not
 // trusted, wherever an invite in a room says that its key can be checked.
 func TestBindTellsLies(t *testing.T) {
-	withAddresses(t, func(t *testing.T, g *world, b *addressBook) {
+	withAddresses(t, func(t *testing.T, g *world, b *addressbook.Server) {
 		id := g.createWith("alice", map[string]any{"preset": "private_chat"})
-		other := newAddressBook(t)
+		other := addressbook.New(t)
 		for i, at := range []string{
-			other.server.URL + "/_matrix/identity/v2/pubkey/isvalid", "http://" + b.name + "/_matrix/identity/v2/pubkey/isvalid",
-			"https://" + b.name + "/admin", "https://" + b.name + "@" + other.name + "/_matrix/identity/", "::", "file:///etc/passwd",
+			other.URL() + "/_matrix/identity/v2/pubkey/isvalid", "http://" + b.Name + "/_matrix/identity/v2/pubkey/isvalid",
+			"https://" + b.Name + "/admin", "https://" + b.Name + "@" + other.Name + "/_matrix/identity/", "::", "file:///etc/passwd",
 		} {
 			token := "own" + string(rune('0'+i))
 			g.setState("alice", id, "m.room.third_party_invite", token, map[string]any{
-				"display_name": "x", "public_key": other.public(), "key_validity_url": at, "public_keys": []any{map[string]any{"public_key": "?"}},
+				"display_name": "x", "public_key": other.Public(), "key_validity_url": at, "public_keys": []any{map[string]any{"public_key": "?"}},
 			})
-			require.Equal(t, 200, g.bind(userID("bob"), id, other.signed(userID("bob"), token)).status, at)
+			require.Equal(t, 200, g.bind(userID("bob"), id, other.Signed(userID("bob"), token)).status, at)
 			require.Nil(t, g.invitation("bob", id), at)
 		}
-		require.Empty(t, other.questions())
-		require.Empty(t, b.questions())
-		g.ok(http.MethodPost, "alice", roomPath(id, "invite"), b.byAddress("x@example.org"))
+		require.Empty(t, other.Questions())
+		require.Empty(t, b.Questions())
+		g.ok(http.MethodPost, "alice", roomPath(id, "invite"), b.Invite("x@example.org"))
 		for _, c := range []struct{ user, room string }{
 			{"@eve:elsewhere", id}, {userID("nobody"), id}, {userID("bob"), "!unknown:hs"}, {userID("bob"), "#no:room"},
 		} {
-			require.Equal(t, 200, g.bind(c.user, c.room, b.signed(c.user, "token1")).status, c)
+			require.Equal(t, 200, g.bind(c.user, c.room, b.Signed(c.user, "token1")).status, c)
 		}
 		require.Nil(t, g.invitation("bob", id))
 		require.Nil(t, g.invitation("nobody", id))
-		fraction := b.signed(userID("bob"), "token1")
+		fraction := b.Signed(userID("bob"), "token1")
 		fraction["unsigned"] = 1.5 // is not signed, and no event can have it
 		require.Equal(t, 200, g.bind(userID("bob"), id, fraction).status)
 		require.Nil(t, g.invitation("bob", id))
 		g.closed.set(nil, userID("bob"))
-		require.Equal(t, 200, g.bind(userID("bob"), id, b.signed(userID("bob"), "token1")).status)
+		require.Equal(t, 200, g.bind(userID("bob"), id, b.Signed(userID("bob"), "token1")).status)
 		require.Nil(t, g.invitation("bob", id), "who takes no invites takes none of these")
 		for name, c := range map[string]struct{ body, code string }{
 			"no JSON": {`{`, "M_NOT_JSON"}, "shape": {`{"mxid":1}`, "M_BAD_JSON"}, "user": {`{"mxid":"bob"}`, "M_INVALID_PARAM"},
@@ -167,10 +168,10 @@ func TestBindTellsLies(t *testing.T) {
 
 // TestCreateRoomInvitesByAddress invites those who are found with all others, and leaves the rest with the identity server.
 func TestCreateRoomInvitesByAddress(t *testing.T) {
-	withAddresses(t, func(t *testing.T, g *world, b *addressBook) {
-		b.set(func() { b.bound["carol@example.org"] = userID("carol") })
+	withAddresses(t, func(t *testing.T, g *world, b *addressbook.Server) {
+		b.Set(func(how *addressbook.Behaviour) { how.Bound["carol@example.org"] = userID("carol") })
 		body := map[string]any{"preset": "trusted_private_chat", "is_direct": true, "invite_3pid": []any{
-			b.byAddress("carol@example.org"), b.byAddress("bob@example.org"), b.byAddress("BOB@example.org"),
+			b.Invite("carol@example.org"), b.Invite("bob@example.org"), b.Invite("BOB@example.org"),
 		}}
 		caller := httpx.Caller{UserID: userID("alice"), DeviceID: "D", IdempotencyKey: "k"}
 		first := g.doAs(caller, http.MethodPost, "/createRoom", body)
@@ -179,19 +180,19 @@ func TestCreateRoomInvitesByAddress(t *testing.T) {
 		require.Equal(t, true, g.invitation("carol", id)["is_direct"])
 		require.Equal(t, []any{userID("carol")}, g.content("alice", id, "m.room.create", "")["additional_creators"])
 		require.NotNil(t, g.content("alice", id, "m.room.third_party_invite", "token1"))
-		require.Len(t, b.stored, 1, "an address twice is one invite")
+		require.Len(t, b.Stored(), 1, "an address twice is one invite")
 		again := g.doAs(caller, http.MethodPost, "/createRoom", body)
 		require.Equal(t, id, again.str("room_id"))
-		require.Len(t, b.stored, 1, "a repetition writes to nobody")
+		require.Len(t, b.Stored(), 1, "a repetition writes to nobody")
 
 		caller.IdempotencyKey = "k2"
 		for range 2 {
-			require.Equal(t, 200, g.doAs(caller, http.MethodPost, roomPath(id, "invite"), b.byAddress("d@example.org")).status)
+			require.Equal(t, 200, g.doAs(caller, http.MethodPost, roomPath(id, "invite"), b.Invite("d@example.org")).status)
 		}
-		require.Len(t, b.stored, 2)
+		require.Len(t, b.Stored(), 2)
 
 		rooms := len(g.get("alice", "/joined_rooms").object()["joined_rooms"].([]any))
-		b.set(func() { b.status = 500 })
+		b.Set(func(how *addressbook.Behaviour) { how.Status = 500 })
 		a := g.do(http.MethodPost, "alice", "/createRoom", body)
 		require.Equal(t, 502, a.status, string(a.body))
 		require.Len(t, g.get("alice", "/joined_rooms").object()["joined_rooms"], rooms, "nothing was made")
@@ -199,14 +200,16 @@ func TestCreateRoomInvitesByAddress(t *testing.T) {
 }
 
 func TestInviteByAddressIsRefused(t *testing.T) {
-	withAddresses(t, func(t *testing.T, g *world, b *addressBook) {
+	withAddresses(t, func(t *testing.T, g *world, b *addressbook.Server) {
 		id := g.createWith("alice", map[string]any{"preset": "private_chat", "power_level_content_override": map[string]any{"invite": 50}})
 		g.to("alice", id, "invite", "bob")
 		g.act("bob", id, "join")
-		b.set(func() { b.bound["bob@example.org"], b.bound["carol@example.org"] = userID("bob"), userID("carol") })
+		b.Set(func(how *addressbook.Behaviour) {
+			how.Bound["bob@example.org"], how.Bound["carol@example.org"] = userID("bob"), userID("carol")
+		})
 		g.closed.set(nil, userID("carol"))
 		with := func(key string, value any) map[string]any {
-			body := b.byAddress("x@example.org")
+			body := b.Invite("x@example.org")
 			if value == nil {
 				delete(body, key)
 			} else {
@@ -226,29 +229,29 @@ func TestInviteByAddressIsRefused(t *testing.T) {
 			"no token":      {"alice", with("id_access_token", nil), 400, "M_MISSING_PARAM"},
 			"no address":    {"alice", with("address", nil), 400, "M_MISSING_PARAM"},
 			"other server":  {"alice", with("id_server", "127.0.0.1:1"), 403, "M_SERVER_NOT_TRUSTED"},
-			"path":          {"alice", with("id_server", b.name+"/x"), 403, "M_SERVER_NOT_TRUSTED"},
+			"path":          {"alice", with("id_server", b.Name+"/x"), 403, "M_SERVER_NOT_TRUSTED"},
 			"medium":        {"alice", with("medium", "post"), 400, "M_INVALID_PARAM"},
 			"long":          {"alice", with("address", strings.Repeat("x", 600)), 400, "M_INVALID_PARAM"},
 			"blank":         {"alice", with("address", " "), 400, "M_INVALID_PARAM"},
 			"shape":         {"alice", with("address", 1), 400, "M_BAD_JSON"},
 			"unknown token": {"alice", with("id_access_token", "wrong"), 403, "M_UNAUTHORIZED"},
-			"joined":        {"alice", b.byAddress("bob@example.org"), 403, "M_FORBIDDEN"},
-			"blocks":        {"alice", b.byAddress("carol@example.org"), 403, "M_INVITE_BLOCKED"},
+			"joined":        {"alice", b.Invite("bob@example.org"), 403, "M_FORBIDDEN"},
+			"blocks":        {"alice", b.Invite("carol@example.org"), 403, "M_INVITE_BLOCKED"},
 		} {
 			a := g.do(http.MethodPost, c.user, roomPath(id, "invite"), c.body)
 			require.Equal(t, c.status, a.status, "%s: %s", name, a.body)
 			require.Equal(t, c.code, a.code(), name)
 		}
-		require.Empty(t, b.stored)
-		b.set(func() { b.status = 403 })
-		a := g.do(http.MethodPost, "alice", roomPath(id, "invite"), b.byAddress("x@example.org"))
+		require.Empty(t, b.Stored())
+		b.Set(func(how *addressbook.Behaviour) { how.Status = 403 })
+		a := g.do(http.MethodPost, "alice", roomPath(id, "invite"), b.Invite("x@example.org"))
 		require.Equal(t, 400, a.status)
 		require.Equal(t, "M_TERMS_NOT_SIGNED", a.code())
-		many := slices.Repeat([]any{b.byAddress("x@example.org")}, 21)
+		many := slices.Repeat([]any{b.Invite("x@example.org")}, 21)
 		a = g.do(http.MethodPost, "alice", "/createRoom", map[string]any{"invite_3pid": many})
 		require.Equal(t, 400, a.status)
-		b.server.Close()
-		a = g.do(http.MethodPost, "alice", roomPath(id, "invite"), b.byAddress("x@example.org"))
+		b.Close()
+		a = g.do(http.MethodPost, "alice", roomPath(id, "invite"), b.Invite("x@example.org"))
 		require.Equal(t, 502, a.status, string(a.body))
 		require.NotContains(t, string(a.body), "secret")
 	})

@@ -5,7 +5,7 @@ import { after, test } from "node:test";
 import "./shim.js";
 import * as sdk from "matrix-js-sdk";
 import { bodies, eventually, register, start } from "./client.js";
-import { quiet, struck, unrest, url } from "./server.js";
+import { bind, identityServer, identityToken, quiet, struck, unrest, url } from "./server.js";
 
 let ann, ben;
 
@@ -29,7 +29,12 @@ function room(client, joinRules, options = {}) {
 }
 
 test("two users register and their clients start", async () => {
-    ann = await start(await register(url(0), "ann"));
+    ann = await start(
+        await register(url(0), "ann", {
+            idBaseUrl: `https://${identityServer}`,
+            identityServer: { getAccessToken: async () => identityToken },
+        }),
+    );
     ben = await start(await register(url(1), "bill"));
     await unrest();
 });
@@ -97,10 +102,23 @@ test("who takes no invites gets none", async () => {
     await becomes(ben, roomId, "invite");
 });
 
+test("somebody is invited by an address", async () => {
+    const { room_id: roomId } = await ann.createRoom({ preset: "private_chat" });
+    await ann.inviteByEmail(roomId, "ben@example.org");
+    const pending = () => ann.getRoom(roomId)?.currentState.getStateEvents("m.room.third_party_invite") ?? [];
+    await eventually(() => pending().length === 1, "ann sees that somebody is invited");
+    assert.equal(pending()[0].getContent().display_name, "b...@e...");
+    await bind(ben.getUserId());
+    await becomes(ben, roomId, "invite");
+    await ben.joinRoom(roomId);
+    await eventually(() => memberOf(ann, roomId, ben)?.membership === "join", "ann sees ben");
+});
+
 test("a room is upgraded, and its people follow", async () => {
     const { room_id: old } = await ann.createRoom({ preset: "public_chat", name: "Geese", room_version: "10" });
     await ben.joinRoom(old);
     await becomes(ben, old, "join");
+    await ben.setRoomTag(old, "u.geese", { order: 0.25 });
     const { replacement_room: next } = await ann.upgradeRoom(old, "12");
     await eventually(
         () => ben.getRoom(old).currentState.getStateEvents("m.room.tombstone", "")?.getContent().replacement_room === next,
@@ -112,6 +130,7 @@ test("a room is upgraded, and its people follow", async () => {
     await eventually(() => ben.getRoom(next).name === "Geese", "it has the same name");
     assert.equal(ben.getRoom(next).findPredecessor()?.roomId, old);
     assert.equal(ben.getRoom(next).getVersion(), "12");
+    await eventually(() => ben.getRoom(next).tags["u.geese"]?.order === 0.25, "ben's tag comes along");
     await ben.sendTextMessage(next, "here we are");
     await eventually(() => bodies(ann, next).includes("here we are"), "it goes on");
 });

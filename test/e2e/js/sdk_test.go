@@ -5,11 +5,13 @@ package js_test
 import (
 	"context"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"hongyan/test/addressbook"
 	"hongyan/test/harness"
 	"hongyan/test/openapi"
 )
@@ -41,24 +44,35 @@ func TestMatrixJSSDK(t *testing.T) {
 	if os.Getenv("TEST_JS") == "" {
 		t.Skip(`"make test-js" runs the tests with matrix-js-sdk (TEST_JS=1)`)
 	}
+	book := identityServer(t)
 	for _, topology := range []harness.Topology{harness.One(false), harness.Three(harness.RegistryEtcd)} {
 		t.Run(topology.Name, func(t *testing.T) {
 			cluster := harness.StartCluster(t, topology)
 			for _, script := range scripts {
-				t.Run(script.name, func(t *testing.T) { run(t, cluster, script.name, script.rounds) })
+				t.Run(script.name, func(t *testing.T) { run(t, cluster, book, script.name, script.rounds) })
 			}
 		})
 	}
 }
 
-func run(t *testing.T, cluster *harness.Cluster, script string, rounds []string) {
-	s := &steer{cluster: cluster, watch: openapi.NewWatch(t)}
+// identityServer starts one that the servers of this test trust.
+func identityServer(t *testing.T) *addressbook.Server {
+	book := addressbook.New(t)
+	roots := filepath.Join(t.TempDir(), "roots.pem")
+	require.NoError(t, os.WriteFile(roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: book.Certificate().Raw}), 0o600))
+	t.Setenv("SSL_CERT_FILE", roots)
+	t.Setenv("HONGYAN_ROOM_IDENTITY_SERVERS", book.Name)
+	return book
+}
+
+func run(t *testing.T, cluster *harness.Cluster, book *addressbook.Server, script string, rounds []string) {
+	s := &steer{cluster: cluster, book: book, watch: openapi.NewWatch(t)}
 	server := httptest.NewServer(s.routes())
 	defer server.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", "--test-force-exit", "--test-timeout=120000", "--test-reporter=spec", script+".test.js")
-	cmd.Env = append(os.Environ(), "TEST_URLS="+strings.Join(cluster.URLs(), ","), "TEST_STEER="+server.URL)
+	cmd.Env = append(os.Environ(), "TEST_URLS="+strings.Join(cluster.URLs(), ","), "TEST_STEER="+server.URL, "TEST_IDENTITY="+book.Name)
 	cmd.Stdout, cmd.Stderr = t.Output(), t.Output()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	err := cmd.Run()
@@ -74,6 +88,7 @@ func run(t *testing.T, cluster *harness.Cluster, script string, rounds []string)
 // steer lets a script disturb the cluster.
 type steer struct {
 	cluster *harness.Cluster
+	book    *addressbook.Server
 	watch   *openapi.Watch
 
 	mu     sync.Mutex
@@ -97,6 +112,9 @@ func (s *steer) routes() http.Handler {
 	mux.HandleFunc("DELETE /unrest", func(w http.ResponseWriter, _ *http.Request) { tell(w, s.endUnrest()) })
 	mux.HandleFunc("POST /restart/{signal}", func(w http.ResponseWriter, r *http.Request) {
 		tell(w, s.restart(r.Context(), r.PathValue("signal")))
+	})
+	mux.HandleFunc("POST /bind/{user}", func(w http.ResponseWriter, r *http.Request) {
+		tell(w, s.book.Bind(r.Context(), s.cluster.URLs()[0], r.PathValue("user")))
 	})
 	mux.HandleFunc("POST /answer", func(w http.ResponseWriter, r *http.Request) {
 		var a struct {

@@ -23,6 +23,12 @@ export const quiet = () => ask("DELETE", "/unrest");
 // Ends every process in turn with a signal and starts it again; fails if one did not end well.
 export const restart = (signal) => ask("POST", `/restart/${signal}`);
 
+// An identity server that the servers trust, by host and port, and what its callers show.
+export const identityServer = process.env.TEST_IDENTITY;
+export const identityToken = "secret";
+// Has it tell that a user has bound the address that was invited last.
+export const bind = (user) => ask("POST", `/bind/${encodeURIComponent(user)}`);
+
 // Every answer that a client reads is shown to sdk_test.go, which compares it with the specification.
 const { fetch: plain } = globalThis;
 globalThis.fetch = async (resource, options) => {
