@@ -74,6 +74,38 @@ func TestTransactionIDIsAnsweredOnce(t *testing.T) {
 	})
 }
 
+// TestSameEntriesOfAnotherAppend has two instances make the same entry, as two equal events of one user are that are made in the same
+// millisecond: only the append that wrote it has written it.
+func TestSameEntriesOfAnotherAppend(t *testing.T) {
+	onBoth(t, func(t *testing.T, l *eventlog.Log) {
+		s := stream(t, l, "!a:x")
+		with := func(txn string, refs ...string) eventlog.Append {
+			a := message(s, 0, refs[0])
+			for _, ref := range refs[1:] {
+				more := message(s, 0, ref)
+				a.Entries, a.Rows = append(a.Entries, more.Entries...), append(a.Rows, more.Rows...)
+			}
+			a.Txns = []eventlog.Txn{{Scope: "alice", ID: txn, Response: []byte(txn)}}
+			return a
+		}
+		_, err := l.Append(t.Context(), with("t1", "$1"))
+		require.NoError(t, err)
+		_, err = l.Append(t.Context(), with("t2", "$1"))
+		require.ErrorIs(t, err, eventlog.ErrConflict, "another request")
+		_, err = l.Append(t.Context(), with("t2", "$1", "$2"))
+		require.ErrorIs(t, err, eventlog.ErrConflict, "more than was written")
+		both := with("t1", "$1")
+		both.Txns = append(both.Txns, eventlog.Txn{Scope: "alice", ID: "t3", Response: []byte("t3")})
+		var duplicate *eventlog.DuplicateTxnError
+		_, err = l.Append(t.Context(), both)
+		require.ErrorAs(t, err, &duplicate, "one request of two")
+		_, err = l.Append(t.Context(), with("t1", "$1"))
+		require.ErrorAs(t, err, &duplicate, "the same request")
+		require.Equal(t, []string{"1/1 $1"}, content(t, l, s.Shard))
+		require.Equal(t, 1, count(t, l, "room_txn"))
+	})
+}
+
 func TestTransactionIDTwiceAtOnce(t *testing.T) {
 	onBoth(t, func(t *testing.T, l *eventlog.Log) {
 		txn := []eventlog.Txn{{Scope: "alice", ID: "t1", Response: []byte("first")}}

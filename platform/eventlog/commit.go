@@ -132,31 +132,46 @@ func (l *Log) unwritten(ctx context.Context, batch []*pending, lost error) (left
 	return left, nil
 }
 
-// find looks for an append's own entries by their refs, and sets its result when they are there. Appends of keyed
-// entries alone are never found: to write them again leaves the same behind.
+// find looks for an append's own entries and transaction ids, and sets its result when all of them are there: an append is written
+// as a whole, and what another one has written may be the same in a part. Appends of keyed entries alone are never found: to
+// write them again leaves the same behind.
 func (l *Log) find(ctx context.Context, p *pending) (bool, error) {
-	after, through := p.Expect, p.Expect+1
+	after, through := p.Expect, p.Expect+p.nseq
 	if p.Expect == AnySeq {
 		after, through = p.Stream.Seq, 1<<62
 	}
+	var first *place
 	for i := range p.Entries {
 		e := &p.Entries[i]
 		if e.Key != "" {
 			continue
 		}
-		var seq, position int64
-		err := l.db.QueryRow(ctx, l.sql.entryByRef, p.Stream.ID, after, through, e.Ref).Scan(&seq, &position)
+		var at place
+		err := l.db.QueryRow(ctx, l.sql.entryByRef, p.Stream.ID, after, through, e.Ref).Scan(&at.seq, &at.position)
 		if errors.Is(err, sqldb.ErrNoRows) {
 			return false, nil
 		}
 		if err != nil {
 			return false, err
 		}
-		p.place(seq-1+p.nseq, position-int64(i)-1+p.npos)
-		return true, nil
+		if first == nil {
+			first = &place{at.seq - 1, at.position - int64(i) - 1}
+		}
 	}
-	return false, nil
+	if first == nil {
+		return false, nil
+	}
+	for _, t := range p.Txns {
+		if _, ok, err := l.Txn(ctx, t.Scope, t.ID); err != nil || !ok {
+			return false, err
+		}
+	}
+	p.place(first.seq+p.nseq, first.position+p.npos)
+	return true, nil
 }
+
+// place is where something stands in the log.
+type place struct{ seq, position int64 }
 
 // refuse answers an append that the database refuses on its own: because it was written before, because its transaction id
 // was, because a row exists, or for a reason that a repeat does not change.

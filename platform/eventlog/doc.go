@@ -17,6 +17,6 @@
 //   - A transaction id is written with what it stands for; the second append with it writes nothing and
 //     returns the first one's response.
 //   - When an outcome is unknown (the connection was lost in the commit), the same append is repeated; it is
-//     recognised by its entries' refs and never written twice.
+//     recognised by its entries' refs and its transaction ids, all of them, and never written twice.
 //   - What Append acknowledged is on disk: SQLite WAL with synchronous=FULL, PostgreSQL synchronous_commit=on.
 package eventlog

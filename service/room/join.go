@@ -93,7 +93,7 @@ func readExtra(r *http.Request) (o object, signed json.RawMessage, err error) {
 	if o, err = parseObject(content); err != nil {
 		return nil, nil, err
 	}
-	if signed = o["third_party_signed"]; string(signed) == "null" {
+	if signed = o["third_party_signed"]; string(signed) == "null" || string(signed) == "{}" {
 		signed = nil
 	}
 	delete(o, "membership")

@@ -5,10 +5,12 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"hongyan/matrix/event"
+	"hongyan/service/room"
 )
 
 // TestTwoInstancesOfOneRoom lets two instances write to one room, each believing that it owns it.
@@ -94,4 +96,21 @@ func TestRoomIsReadAgain(t *testing.T) {
 			g.verify(id, event.V11)
 		})
 	}
+}
+
+// TestEqualEventsAtOnce sends the same text twice within a millisecond, through an instance that has not heard of the first: the
+// events would be equal to the last byte, and are two all the same.
+func TestEqualEventsAtOnce(t *testing.T) {
+	url := databases["postgres"](t)
+	now := time.Now()
+	clock := func() time.Time { return now }
+	one := newWorldOf(t, url, nil, room.Default(), clock)
+	two := newWorldOf(t, url, one, room.Default(), clock)
+	id := one.create("")
+	require.Equal(t, 200, two.get("alice", roomPath(id, "aliases")).status) // knows the room as it is now
+	text := map[string]any{"msgtype": "m.text", "body": "ok"}
+	first := one.ok(http.MethodPut, "alice", roomPath(id, "send", "m.room.message", "t1"), text).str("event_id")
+	second := two.ok(http.MethodPut, "alice", roomPath(id, "send", "m.room.message", "t2"), text).str("event_id")
+	require.NotEqual(t, first, second)
+	require.Len(t, one.verify(id, event.V12), 8, "both are there")
 }

@@ -17,7 +17,7 @@ type repeatable struct {
 	// route is the one of room.Routes.
 	route string
 	user  string
-	// prepare makes the request possible in a room of alice's that bob is in, and returns its path.
+	// prepare makes the request possible in a room of alice's that bob is in, and returns its path; nil where another test repeats it.
 	prepare func(g *world, id string) (path string)
 	body    func(id string) any
 }
@@ -74,6 +74,7 @@ func repeatables() []repeatable {
 			return roomPath(id, "report", g.say("alice", id, "oh"))
 		}, because},
 		{"POST /users/{userId}/report", "bob", func(*world, string) string { return "/users/" + userID("alice") + "/report" }, because},
+		{"PUT /_matrix/federation/v1/3pid/onbind", "", nil, nil}, // TestInviteByAddress repeats it
 		{"PUT /directory/list/room/{roomId}", "alice", func(_ *world, id string) string { return "/directory/list/room/" + id }, nothing},
 	}
 }
@@ -94,6 +95,9 @@ func TestRepetitionsAtAnotherInstance(t *testing.T) {
 	tested := map[string]bool{}
 	for _, c := range repeatables() {
 		tested[c.route] = true
+		if c.prepare == nil {
+			continue
+		}
 		t.Run(c.route, func(t *testing.T) {
 			one, two := &world{rig: one.at(t)}, &world{rig: two.at(t)}
 			id := one.create("")
