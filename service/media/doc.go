@@ -12,7 +12,7 @@
 //     leaves nothing that is not found (loose_blob), and what is removed is nobody's.
 //   - How much of an upload is in memory does not grow with it: 64 KiB on its way into a folder, up to 7 MiB into a bucket, of
 //     Config.Uploads at once. What is decoded is bounded before any of it is.
-//   - Users take turns in having pictures decoded: nobody waits for all that another wants (decoding).
+//   - Users take turns in having pictures decoded: nobody waits for all that another wants (turns).
 //   - What a client can make grow is bounded: see Config. The sizes of thumbnails are the server's choice.
 //   - What comes back is never taken for a page of the server's: see headers.go.
 package media

@@ -50,7 +50,7 @@ type Service struct {
 	uploads uploads
 	waiters *waiters
 	// decoding bounds how many pictures are decoded and for whom, memory what that takes.
-	decoding *decoding
+	decoding *turns[store.Thumbnail, file]
 	memory   *semaphore.Weighted
 
 	metrics *metrics
@@ -79,7 +79,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		cfg: cfg, deps: deps, sizes: sizes, store: store.New(deps.DB), metrics: m,
 		uploads:  uploads{most: cfg.Uploads, mostOfUser: cfg.UserUploads, of: map[string]int{}},
 		waiters:  newWaiters(cfg.Waiting, m.waiting),
-		decoding: newDecoding(cfg.Thumbnails.AtOnce, cfg.Thumbnails.UserWaiting),
+		decoding: newTurns[store.Thumbnail, file](cfg.Thumbnails.AtOnce, 1, cfg.Thumbnails.UserWaiting),
 		memory:   semaphore.NewWeighted(cfg.Thumbnails.MemoryBytes),
 	}, nil
 }
