@@ -33,6 +33,7 @@ type Config struct {
 	// LegacyDownloads answers downloads without an access token under /_matrix/media/v3.
 	LegacyDownloads bool             `yaml:"legacy_downloads"`
 	Thumbnails      ThumbnailsConfig `yaml:"thumbnails"`
+	URLPreviews     PreviewsConfig   `yaml:"url_previews"`
 }
 
 // ThumbnailsConfig is how thumbnails are made.
@@ -63,6 +64,7 @@ func Default() Config {
 			// The memory is enough for 48 megapixels of a camera's JPEG, and for 24 of most others.
 			MaxPixels: 64 << 20, AtOnce: 2, MemoryBytes: 320 << 20, UserWaiting: 32, Timeout: 20 * time.Second,
 		},
+		URLPreviews: defaultPreviews(),
 	}
 }
 
@@ -94,6 +96,9 @@ func (c Config) Validate() error {
 	}
 	if c.S3.Endpoint != "" && c.Path != "" {
 		return errors.New("media: want path or s3, not both")
+	}
+	if err := c.URLPreviews.Validate(); err != nil {
+		return fmt.Errorf("media: url_previews: %w", err)
 	}
 	_, err := c.Thumbnails.sizes()
 	return err

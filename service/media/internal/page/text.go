@@ -33,6 +33,9 @@ func clean(text string, most int) string {
 	return strings.TrimRight(out.String(), " ")
 }
 
+// Clean makes text of a stranger's one that may be shown.
+func Clean(text string) string { return cut(clean(text, maxText), maxTitle) }
+
 // isDirection tells whether a character turns the direction of what follows, even behind its text.
 func isDirection(c rune) bool {
 	return '\u202a' <= c && c <= '\u202e' || '\u2066' <= c && c <= '\u2069'
