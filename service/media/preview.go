@@ -58,7 +58,10 @@ func (s *Service) getPreview(w http.ResponseWriter, r *http.Request) error {
 	}
 	if p.Failed {
 		s.metrics.preview(previewFailed)
-		return matrix.NewError(matrix.CodeUnknown, p.Answer).WithStatus(http.StatusBadGateway)
+		// Not by way of an error: it is none of the server's, whatever its status.
+		e := matrix.NewError(matrix.CodeUnknown, p.Answer).WithStatus(http.StatusBadGateway)
+		httpx.WriteJSON(w, e.Status, e)
+		return nil
 	}
 	httpx.WriteRawJSON(w, http.StatusOK, []byte(p.Answer))
 	return nil

@@ -16,6 +16,7 @@ import (
 
 	"github.com/zeromicro/go-zero/core/logx"
 
+	"hongyan/matrix"
 	"hongyan/platform/outbound"
 	"hongyan/service/media/internal/page"
 	"hongyan/service/media/internal/picture"
@@ -61,6 +62,10 @@ func whyNot(err error) *fetchError {
 	case errors.Is(err, context.DeadlineExceeded):
 		why = "The page could not be read: its server takes too long."
 	}
+	var of *url.Error
+	if errors.As(err, &of) {
+		err = of.Err // the log need not tell what people read
+	}
 	return &fetchError{why, err}
 }
 
@@ -89,7 +94,7 @@ func (s *Service) makePreview(ctx context.Context, q pageRequest) (store.Preview
 	var failed *fetchError
 	switch {
 	case errors.As(err, &failed):
-		logx.WithContext(ctx).Debugf("media: no preview: %v", err)
+		logx.WithContext(ctx).Debugf("media: no preview: %v", failed.cause)
 		p.Failed, p.Answer, p.RemoveMS = true, failed.why, now.Add(failedFor).UnixMilli()
 	case err != nil:
 		return store.Preview{}, err
@@ -105,6 +110,9 @@ func (s *Service) makePreview(ctx context.Context, q pageRequest) (store.Preview
 		return err
 	})
 	if err != nil { // the picture's blob goes when it is due
+		if errors.Is(err, store.ErrLate) {
+			err = matrix.Unavailable(err)
+		}
 		return store.Preview{}, err
 	}
 	if !p.Failed {
