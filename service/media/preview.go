@@ -139,14 +139,17 @@ func (s *Service) preview(ctx context.Context, userID string, q pageRequest, atM
 	})
 }
 
-// keptPreview finds the preview of a page that was right at a time: the one before, if it was fresh then or the time is long past, or
-// else the first after. store.ErrNotFound says that a new one must be made.
+// keptPreview finds the preview of a page at a time: while that is about now, the newest if it is fresh; later the one before, or else
+// the first after. store.ErrNotFound says that a new one must be made.
 func (s *Service) keptPreview(ctx context.Context, name string, atMS int64) (p store.Preview, err error) {
 	now, fresh := s.nowMS(), s.cfg.URLPreviews.FreshFor.Milliseconds()
 	past := now-atMS >= fresh
+	if !past {
+		atMS = now // what has just been fetched is as good: clients round times down
+	}
 	err = inTime(ctx, func(ctx context.Context) (err error) {
 		p, err = s.store.PreviewBefore(ctx, name, atMS, now)
-		if err == nil && (p.Failed || past || atMS-p.FetchedMS < fresh) {
+		if err == nil && (p.Failed || past || now-p.FetchedMS < fresh) {
 			return nil
 		}
 		if err == nil {

@@ -23,6 +23,7 @@ func TestPreviewTimes(t *testing.T) {
 		for i, title := range []string{"first", "second", "third"} {
 			s.html("/page", "<title>"+title+"</title>")
 			require.Equal(t, title, g.preview("alice", address).is(200, "").get("og:title").Str)
+			require.Equal(t, title, g.titleAt(address, clock.now().Add(-59*time.Second)), "clients round down")
 			clock.pass(59 * time.Minute)
 			require.Equal(t, title, g.preview("alice", address).is(200, "").get("og:title").Str, "it is fresh")
 			require.Equal(t, i+1, s.hits("/page"))

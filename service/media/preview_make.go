@@ -216,21 +216,30 @@ func (s *Service) imageOf(ctx context.Context, q pageRequest, p *page.Page, prop
 		if i == triedImages || ctx.Err() != nil {
 			break
 		}
-		res, err := s.ask(ctx, address, acceptImage, q.languages, s.maxImage())
-		if err != nil {
-			continue
-		}
-		info, image, err := s.keepImage(ctx, res)
-		_ = res.Body.Close() // it was read
-		if err == nil {
-			describeImage(props, s.uri(image.ID), info, image.Content.Size)
-			return image, nil
-		}
-		if err = notPicture(err); err != nil && ctx.Err() == nil {
-			return store.Media{}, err
+		image, err := s.tryImage(ctx, q, address, props)
+		if err != nil || image.ID != "" {
+			return image, err
 		}
 	}
 	return store.Media{}, nil
+}
+
+// tryImage keeps a picture, if it is one.
+func (s *Service) tryImage(ctx context.Context, q pageRequest, address string, props map[string]any) (store.Media, error) {
+	res, err := s.ask(ctx, address, acceptImage, q.languages, s.maxImage())
+	if err != nil {
+		return store.Media{}, nil //nolint:nilerr // a page without its picture is one too
+	}
+	defer func() { _ = res.Body.Close() }() // it was read
+	info, image, err := s.keepImage(ctx, res)
+	switch {
+	case err == nil:
+		describeImage(props, s.uri(image.ID), info, image.Content.Size)
+		return image, nil
+	case ctx.Err() != nil:
+		return store.Media{}, nil //nolint:nilerr // there is no time for it
+	}
+	return store.Media{}, notPicture(err)
 }
 
 // maxImage is how large a picture may be.

@@ -119,11 +119,6 @@ func onBothSites(t *testing.T, change func(*media.PreviewsConfig), test func(t *
 	onBothWith(t, previews(change), func(t *testing.T, g *rig) { test(t, g, newSite(t)) })
 }
 
-const (
-	previewPath       = "/_matrix/client/v1/media/preview_url"
-	legacyPreviewPath = "/_matrix/media/v3/preview_url"
-)
-
 func previewOf(address string) string { return previewPath + "?url=" + url.QueryEscape(address) }
 
 func (g *rig) preview(user, address string) answer {

@@ -14,6 +14,11 @@ import (
 	"hongyan/service/media"
 )
 
+const (
+	previewPath       = "/_matrix/client/v1/media/preview_url"
+	legacyPreviewPath = "/_matrix/media/v3/preview_url"
+)
+
 // TestPreview makes a preview of a page with a picture, which is media of this server from then on.
 func TestPreview(t *testing.T) {
 	onBothSites(t, nil, func(t *testing.T, g *rig, s *site) {
@@ -118,8 +123,8 @@ func TestPreviewRefusals(t *testing.T) {
 // TestPreviewFailures answers 502 for what other sites do, remembers it for a while, and then asks again.
 func TestPreviewFailures(t *testing.T) {
 	onBothSites(t, nil, func(t *testing.T, g *rig, s *site) {
-		s.has("/broken", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
-		s.has("/gone", func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) })
+		s.has("/broken", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+		s.has("/gone", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 		for path, says := range map[string]string{"/missing": "status 404", "/broken": "status 500", "/gone": "cannot be reached"} {
 			for range 2 {
 				a := g.preview("alice", s.url(path)).is(502, "M_UNKNOWN")
