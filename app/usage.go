@@ -194,6 +194,7 @@ var usage = map[string]string{
 	"media.user_day_bytes":          "what a user may upload on one day (UTC), in bytes; 0 for no limit",
 	"media.unused_expires_after":    "when a media id expires to which nothing is uploaded; 0 for never",
 	"media.max_unused":              "media ids without content that a user may have",
+	"media.retention":               "after what time media go that nobody fetches, pictures of users and rooms too; 0 for never",
 	"media.max_wait":                "how long a download may wait for content that is not uploaded yet",
 	"media.waiting":                 "downloads that may wait so at once, in one instance",
 	"media.legacy_downloads":        "let everybody download without an access token, under /_matrix/media/v3, as old clients do: on or off",

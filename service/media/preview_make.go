@@ -217,8 +217,11 @@ func (s *Service) imageOf(ctx context.Context, q pageRequest, p *page.Page, prop
 			break
 		}
 		image, err := s.tryImage(ctx, q, address, props)
-		if err != nil || image.ID != "" {
-			return image, err
+		if err != nil {
+			return store.Media{}, err
+		}
+		if image.ID != "" {
+			return image, nil
 		}
 	}
 	return store.Media{}, nil
@@ -228,7 +231,7 @@ func (s *Service) imageOf(ctx context.Context, q pageRequest, p *page.Page, prop
 func (s *Service) tryImage(ctx context.Context, q pageRequest, address string, props map[string]any) (store.Media, error) {
 	res, err := s.ask(ctx, address, acceptImage, q.languages, s.maxImage())
 	if err != nil {
-		return store.Media{}, nil //nolint:nilerr // a page without its picture is one too
+		return store.Media{}, nil // a page without its picture is one too
 	}
 	defer func() { _ = res.Body.Close() }() // it was read
 	info, image, err := s.keepImage(ctx, res)
@@ -237,7 +240,7 @@ func (s *Service) tryImage(ctx context.Context, q pageRequest, address string, p
 		describeImage(props, s.uri(image.ID), info, image.Content.Size)
 		return image, nil
 	case ctx.Err() != nil:
-		return store.Media{}, nil //nolint:nilerr // there is no time for it
+		return store.Media{}, nil // there is no time for it
 	}
 	return store.Media{}, notPicture(err)
 }

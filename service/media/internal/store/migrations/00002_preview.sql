@@ -17,6 +17,12 @@ CREATE INDEX preview_remove ON preview (remove_ms);
 CREATE INDEX preview_media ON preview (media_id) WHERE media_id <> '';
 CREATE INDEX media_content ON media (blob_key) WHERE blob_key <> '';
 
+-- When somebody last fetched it, to a day; 0 where that is not known.
+ALTER TABLE media ADD COLUMN used_ms BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX media_used ON media (used_ms) WHERE blob_key <> '' AND user_id <> '';
+
 -- +goose Down
+DROP INDEX media_used;
+ALTER TABLE media DROP COLUMN used_ms;
 DROP INDEX media_content;
 DROP TABLE preview;
