@@ -184,14 +184,15 @@ func (s *Service) ask(ctx context.Context, address, accept, languages string, ma
 
 // parse reads a page, or its beginning.
 func (s *Service) parse(ctx context.Context, res *http.Response) (*page.Page, error) {
-	if err := s.parsing.Acquire(ctx, 1); err != nil {
-		return nil, whyNot(err)
-	}
-	defer s.parsing.Release(1)
 	body, err := io.ReadAll(io.LimitReader(res.Body, s.cfg.URLPreviews.MaxPageBytes))
 	if err != nil && !errors.Is(err, outbound.ErrTooLarge) {
 		return nil, whyNot(err)
 	}
+	// Not before it is there, however slowly it comes.
+	if err := s.parsing.Acquire(ctx, 1); err != nil {
+		return nil, whyNot(err)
+	}
+	defer s.parsing.Release(1)
 	return page.Parse(body, res.Header.Get("Content-Type"), res.Request.URL), nil
 }
 
@@ -213,7 +214,7 @@ func (s *Service) askOEmbed(ctx context.Context, q pageRequest, p *page.Page) {
 // imageOf keeps the first picture of a page that is one. Without any the page has none; errors are the server's own.
 func (s *Service) imageOf(ctx context.Context, q pageRequest, p *page.Page, props map[string]any) (store.Media, error) {
 	for i, address := range p.Images() {
-		if i == triedImages || ctx.Err() != nil {
+		if i == triedImages {
 			break
 		}
 		image, err := s.tryImage(ctx, q, address, props)
@@ -262,6 +263,9 @@ const magicBytes = 32
 
 // keepImage puts a picture into the blob store. The media is not in the database yet.
 func (s *Service) keepImage(ctx context.Context, res *http.Response) (info picture.Info, m store.Media, err error) {
+	if res.ContentLength > s.maxImage() {
+		return info, m, picture.ErrTooLarge
+	}
 	content := bufio.NewReaderSize(res.Body, 4<<10)
 	magic, _ := content.Peek(magicBytes) // reading it says what is wrong
 	if !picture.Known(magic) {
