@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 
 	identitypb "hongyan/api/identity"
+	mediapb "hongyan/api/media"
 	nodepb "hongyan/api/node"
 	roompb "hongyan/api/room"
 	"hongyan/platform/rpc"
@@ -65,6 +66,7 @@ type Admin struct {
 	identitypb.AdminClient
 	nodepb.TopologyClient
 	roompb.ModerationClient
+	mediapb.RemovalClient
 	conn *grpc.ClientConn
 }
 
@@ -86,6 +88,7 @@ func DialAdmin(dataDir string) (*Admin, error) {
 	conns := rpc.NewFixed(map[string][]grpc.ClientConnInterface{"admin": {conn}}, rpc.Options{})
 	return &Admin{
 		AdminClient: identitypb.NewAdminClient(conns.Conn("admin")), TopologyClient: nodepb.NewTopologyClient(conns.Conn("admin")),
-		ModerationClient: roompb.NewModerationClient(conns.Conn("admin")), conn: conn,
+		ModerationClient: roompb.NewModerationClient(conns.Conn("admin")), RemovalClient: mediapb.NewRemovalClient(conns.Conn("admin")),
+		conn: conn,
 	}, nil
 }

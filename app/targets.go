@@ -292,7 +292,9 @@ func buildMedia(ctx context.Context, b *builder) (*unit, error) {
 	if err := s.Prepare(ctx); err != nil {
 		return nil, err
 	}
-	return &unit{name: "media", run: s.Run, register: func(grpc.ServiceRegistrar) {}, handler: s.Handler(), drain: s.Drain}, nil
+	return &unit{
+		name: "media", run: s.Run, register: func(grpc.ServiceRegistrar) {}, admin: s.RegisterAdmin, handler: s.Handler(), drain: s.Drain,
+	}, nil
 }
 
 func buildGateway(_ context.Context, b *builder) (*unit, error) {

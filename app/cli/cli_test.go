@@ -66,7 +66,7 @@ func TestVersion(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	out := must(t, "", "--help")
-	for _, command := range []string{"serve", "user", "token", "reports", "config", "backup", "restore", "migrate", "version", "bench"} {
+	for _, command := range []string{"serve", "user", "token", "reports", "media", "config", "backup", "restore", "migrate", "version", "bench"} {
 		require.Contains(t, out, "\n  "+command)
 	}
 	out = must(t, "", "serve", "--help")
@@ -155,8 +155,19 @@ func TestAdministration(t *testing.T) {
 	require.NotContains(t, must(t, "", with("token", "list")...), token)
 
 	require.Regexp(t, `^TIME +BY +ROOM +EVENT +USER +REASON\n$`, must(t, "", with("reports")...))
-	report(t, address)
+	token = login(t, address)
+	post(t, address, token, "/_matrix/client/v3/users/@alice:localhost/report", `{"reason":"it was\tme"}`)
 	require.Regexp(t, `(?m)^2.* @alice:localhost  -  +-  +@alice:localhost  "it was\\tme"$`, must(t, "", with("reports", "--limit", "5")...))
+
+	uploads := make([]string, 2)
+	for i := range uploads {
+		uploads[i] = post(t, address, token, "/_matrix/media/v3/upload", "the same")["content_uri"].(string)
+	}
+	require.Equal(t, "removed "+uploads[0]+" of @alice:localhost, 8 bytes\nthe content stays: 1 other media have the same (--copies removes them too)\n",
+		must(t, "", with("media", "remove", uploads[0])...))
+	fails(t, "no such media", with("media", "remove", uploads[0])...)
+	fails(t, "Want a URI of this server", with("media", "remove", "mxc://elsewhere/id")...)
+	require.Equal(t, "removed "+uploads[1]+" of @alice:localhost, 8 bytes\n", must(t, "", with("media", "remove", uploads[1], "--copies")...))
 
 	stop()
 	require.Zero(t, <-done)
@@ -164,21 +175,25 @@ func TestAdministration(t *testing.T) {
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 
-// report signs alice in at a server and has her report herself.
-func report(t *testing.T, at string) {
+// login logs alice in and returns her access token.
+func login(t *testing.T, at string) string {
 	t.Helper()
-	post := func(path, token, body string) map[string]any {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+at+"/_matrix/client/v3"+path, strings.NewReader(body))
-		require.NoError(t, err)
-		r.Header.Set("Authorization", "Bearer "+token)
-		resp, err := http.DefaultClient.Do(r)
-		require.NoError(t, err)
-		defer func() { _ = resp.Body.Close() }()
-		require.Equal(t, http.StatusOK, resp.StatusCode, path)
-		var answer map[string]any
-		require.NoError(t, json.NewDecoder(resp.Body).Decode(&answer))
-		return answer
-	}
-	in := post("/login", "", `{"type":"m.login.password","identifier":{"type":"m.id.user","user":"alice"},"password":"correct horse"}`)
-	post("/users/@alice:localhost/report", in["access_token"].(string), `{"reason":"it was\tme"}`)
+	in := post(t, at, "", "/_matrix/client/v3/login",
+		`{"type":"m.login.password","identifier":{"type":"m.id.user","user":"alice"},"password":"correct horse"}`)
+	return in["access_token"].(string)
+}
+
+// post does what a client does, with an access token if any.
+func post(t *testing.T, at, token, path, body string) map[string]any {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+at+path, strings.NewReader(body))
+	require.NoError(t, err)
+	r.Header.Set("Authorization", "Bearer "+token)
+	resp, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer func() { _ = resp.Body.Close() }()
+	require.Equal(t, http.StatusOK, resp.StatusCode, path)
+	var answer map[string]any
+	require.NoError(t, json.NewDecoder(resp.Body).Decode(&answer))
+	return answer
 }

@@ -26,9 +26,6 @@ func (r *releasing) Close() error {
 // Bounded makes a response's body one that gives up to maxBytes, decompressed, and then ErrTooLarge. What came over the wire for it
 // is bounded alike, so that compressed nothing does not come for ever.
 func Bounded(res *http.Response, maxBytes int64) error {
-	if res.ContentLength > maxBytes && res.Header.Get("Content-Encoding") == "" {
-		return ErrTooLarge
-	}
 	raw := res.Body
 	b := &body{inner: &limited{inner: raw, left: maxBytes}, raw: raw}
 	switch encoding := strings.ToLower(strings.TrimSpace(res.Header.Get("Content-Encoding"))); encoding {

@@ -167,8 +167,7 @@ func TestUnreachable(t *testing.T) {
 
 // TestRedirects leads to what may not be reached by way of what may.
 func TestRedirects(t *testing.T) {
-	var u *upstream
-	u = newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+	u := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 		switch to := r.URL.Query().Get("to"); to {
 		case "":
 			_, _ = io.WriteString(w, "arrived from "+r.Header.Get("Referer"))
@@ -346,7 +345,7 @@ func TestAtOnce(t *testing.T) {
 	held := make([]*http.Response, 2)
 	for i := range held {
 		var err error
-		held[i], err = c.Open(t.Context(), u.at(allowed), nil, 100)
+		held[i], err = c.Open(t.Context(), u.at(allowed), nil, 100) //nolint:bodyclose // below
 		require.NoError(t, err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

@@ -27,12 +27,15 @@ type Config struct {
 	// UnusedExpiresAfter is when an id expires to which nothing is uploaded; 0 is never. MaxUnused is how many a user may have.
 	UnusedExpiresAfter time.Duration `yaml:"unused_expires_after"`
 	MaxUnused          int           `yaml:"max_unused"`
+	// Retention is after what time media go that nobody fetches; 0 is never.
+	Retention time.Duration `yaml:"retention"`
 	// MaxWait is how long a download may wait for content that is not uploaded yet, Waiting how many may at once.
 	MaxWait time.Duration `yaml:"max_wait"`
 	Waiting int           `yaml:"waiting"`
 	// LegacyDownloads answers downloads without an access token under /_matrix/media/v3.
 	LegacyDownloads bool             `yaml:"legacy_downloads"`
 	Thumbnails      ThumbnailsConfig `yaml:"thumbnails"`
+	URLPreviews     PreviewsConfig   `yaml:"url_previews"`
 }
 
 // ThumbnailsConfig is how thumbnails are made.
@@ -63,6 +66,7 @@ func Default() Config {
 			// The memory is enough for 48 megapixels of a camera's JPEG, and for 24 of most others.
 			MaxPixels: 64 << 20, AtOnce: 2, MemoryBytes: 320 << 20, UserWaiting: 32, Timeout: 20 * time.Second,
 		},
+		URLPreviews: defaultPreviews(),
 	}
 }
 
@@ -89,11 +93,17 @@ func (c Config) Validate() error {
 	if c.UserBytes < 0 || c.UserDayBytes < 0 || c.UnusedExpiresAfter < 0 {
 		return errors.New("media: user_bytes, user_day_bytes and unused_expires_after must not be negative")
 	}
+	if c.Retention != 0 && c.Retention < 2*touchEvery {
+		return fmt.Errorf("media: retention: want at least %s, or 0 for ever", 2*touchEvery)
+	}
 	if err := c.S3.Validate(); err != nil {
 		return fmt.Errorf("media: s3: %w", err)
 	}
 	if c.S3.Endpoint != "" && c.Path != "" {
 		return errors.New("media: want path or s3, not both")
+	}
+	if err := c.URLPreviews.Validate(); err != nil {
+		return fmt.Errorf("media: url_previews: %w", err)
 	}
 	_, err := c.Thumbnails.sizes()
 	return err

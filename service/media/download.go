@@ -57,6 +57,9 @@ func (s *Service) find(w http.ResponseWriter, r *http.Request) (store.Media, err
 		return store.Media{}, err
 	}
 	m, err := s.await(r.Context(), id, time.Duration(wait)*time.Millisecond)
+	if err == nil {
+		s.touch(r.Context(), m)
+	}
 	if !errors.Is(err, errPending) {
 		return m, err
 	}

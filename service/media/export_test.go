@@ -44,3 +44,16 @@ func WaitingThumbnails(s *Service, userID string) int {
 	defer s.decoding.mu.Unlock()
 	return len(s.decoding.waiting[userID])
 }
+
+// WaitingPreviews counts requests of a user that wait for their turn.
+func WaitingPreviews(s *Service, userID string) int {
+	s.previewing.mu.Lock()
+	defer s.previewing.mu.Unlock()
+	return len(s.previewing.waiting[userID])
+}
+
+// How often it is looked whether there are too many previews, and how long failures are remembered.
+const (
+	TrimEvery = trimEvery
+	FailedFor = failedFor
+)

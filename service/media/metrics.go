@@ -23,13 +23,23 @@ const (
 	thumbnailBusy  = "at_once"
 )
 
-// metrics are what operators see of uploads and thumbnails.
+// What comes of previews of web pages.
+const (
+	previewMade    = "made"
+	previewKept    = "kept"
+	previewFailed  = "failed"
+	previewRefused = "refused"
+	previewBusy    = "at_once"
+)
+
+// metrics are what operators see of uploads, thumbnails and previews.
 type metrics struct {
 	uploads          *prometheus.CounterVec
 	uploadBytes      prometheus.Counter
 	refused          *prometheus.CounterVec
 	thumbnails       *prometheus.CounterVec
 	thumbnailSeconds prometheus.Observer
+	previews         *prometheus.CounterVec
 	removed          prometheus.Counter
 	waiting          prometheus.Gauge
 }
@@ -52,6 +62,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		thumbnailSeconds: obs.Register(reg, prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "hongyan_media_thumbnail_seconds", Help: "How long pictures were made smaller.", Buckets: obs.LatencyBuckets(),
 		})),
+		previews: counters("hongyan_media_previews_total",
+			"Previews of web pages by what came of it: made, kept for one that was there, failed, refused, or at_once for too many of one user.", "result"),
 		removed: counter("hongyan_media_removed_blobs_total", "Blobs that were removed because nobody needs them."),
 		waiting: obs.Register(reg, prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "hongyan_media_waiting", Help: "Downloads that wait for content that is not uploaded yet.",
@@ -69,5 +81,7 @@ func (m *metrics) uploaded(size int64, known bool) {
 }
 
 func (m *metrics) refuse(why string) { m.refused.WithLabelValues(why).Inc() }
+
+func (m *metrics) preview(result string) { m.previews.WithLabelValues(result).Inc() }
 
 func (m *metrics) thumbnail(result string) { m.thumbnails.WithLabelValues(result).Inc() }

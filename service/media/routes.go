@@ -33,6 +33,9 @@ func (s *Service) bindings() []httpx.Binding {
 		}, s.postCreate),
 		bind(httpx.Route{Method: http.MethodGet, Path: clientPath + "/config"}, s.getConfig),
 		bind(httpx.Route{Method: http.MethodGet, Path: mediaPath + "/config"}, s.getConfig),
+		// The instance that owns the user bounds how many are made for them.
+		bind(httpx.Route{Method: http.MethodGet, Path: clientPath + "/preview_url", Key: httpx.KeyUser, Timeout: previewTimeout}, s.getPreview),
+		bind(httpx.Route{Method: http.MethodGet, Path: mediaPath + "/preview_url", Key: httpx.KeyUser, Timeout: previewTimeout}, s.getPreview),
 	}
 	for _, r := range []struct {
 		path, key string
@@ -67,6 +70,9 @@ func (s *Service) legacy(handler httpx.HandlerFunc) httpx.HandlerFunc {
 		return handler(w, r)
 	}
 }
+
+// previewTimeout is how long a preview may take, with waiting for its turn: see maxTotal.
+const previewTimeout = time.Minute
 
 // queryTimeout is how long the service's own work may take where the route has no deadline.
 const queryTimeout = 15 * time.Second

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +19,7 @@ import (
 	"hongyan/platform/bus"
 	"hongyan/platform/httpx"
 	"hongyan/platform/lease"
+	"hongyan/platform/outbound"
 	"hongyan/platform/sqldb"
 	"hongyan/service/media/internal/picture"
 	"hongyan/service/media/internal/store"
@@ -50,8 +52,14 @@ type Service struct {
 	uploads uploads
 	waiters *waiters
 	// decoding bounds how many pictures are decoded and for whom, memory what that takes.
-	decoding *decoding
+	decoding *turns[store.Thumbnail, file]
 	memory   *semaphore.Weighted
+	// pages asks other sites, nil where no previews are made; previewing bounds how many are made and for whom, parsing how many pages
+	// are in memory. trimmedMS is when it was last looked whether there are too many previews.
+	pages      *outbound.Client
+	previewing *turns[string, store.Preview]
+	parsing    *semaphore.Weighted
+	trimmedMS  atomic.Int64
 
 	metrics *metrics
 }
@@ -75,13 +83,20 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		return nil, err
 	}
 	m := newMetrics(deps.Metrics)
-	return &Service{
+	s := &Service{
 		cfg: cfg, deps: deps, sizes: sizes, store: store.New(deps.DB), metrics: m,
 		uploads:  uploads{most: cfg.Uploads, mostOfUser: cfg.UserUploads, of: map[string]int{}},
 		waiters:  newWaiters(cfg.Waiting, m.waiting),
-		decoding: newDecoding(cfg.Thumbnails.AtOnce, cfg.Thumbnails.UserWaiting),
+		decoding: newTurns[store.Thumbnail, file](cfg.Thumbnails.AtOnce, 1, cfg.Thumbnails.UserWaiting),
 		memory:   semaphore.NewWeighted(cfg.Thumbnails.MemoryBytes),
-	}, nil
+
+		previewing: newTurns[string, store.Preview](cfg.URLPreviews.AtOnce, cfg.URLPreviews.UserAtOnce, cfg.URLPreviews.UserWaiting),
+		parsing:    semaphore.NewWeighted(parsedAtOnce),
+	}
+	if cfg.URLPreviews.Enabled {
+		s.pages, err = cfg.URLPreviews.client(deps.Server)
+	}
+	return s, err
 }
 
 // leaseName is what the table of the service's leases begins with, sweeper the lease of who removes what nobody needs.

@@ -17,7 +17,7 @@ const (
 	sweepAgain = 10 * time.Minute
 )
 
-// sweep removes ids that have expired and blobs that nobody needs, while this instance holds the lease.
+// sweep removes ids and previews that have expired, media that nobody fetches, and blobs that nobody needs, while this instance holds the lease.
 func (s *Service) sweep(ctx context.Context, _ *lease.Term) {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
@@ -45,6 +45,12 @@ func (s *Service) sweepOnce(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+	}
+	if err := s.trimPreviews(ctx); err != nil {
+		return err
+	}
+	if err := s.removeUnused(ctx); err != nil {
+		return err
 	}
 	for ctx.Err() == nil {
 		var keys []string

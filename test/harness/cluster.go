@@ -170,7 +170,9 @@ func (c *Cluster) node(o nodeOptions) *Node {
 	name := fmt.Sprintf("%s-%d", strings.Join(o.targets, "+"), o.number)
 	argv = append(argv, c.binary, "serve", "--target", strings.Join(o.targets, ","), "--data-dir", c.t.TempDir(),
 		"--listen", n.Listen, "--admin-listen", n.admin, "--admin-open", "on", "--registration", "open", "--rate-limits", "off",
-		"--identity-passwords-memory-kib", "64", "--identity-passwords-iterations", "1")
+		"--identity-passwords-memory-kib", "64", "--identity-passwords-iterations", "1",
+		// The pages that tests have previews of are on this machine.
+		"--media-url-previews-enabled", "on", "--media-url-previews-allow", "127.0.0.1", "--media-url-previews-ports", "all")
 	argv = append(argv, c.share(n, o, host)...)
 	n.Process = NewProcess(name, nil, argv...)
 	c.t.Cleanup(func() {

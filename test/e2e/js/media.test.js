@@ -1,6 +1,7 @@
-// Two people send each other a picture through an unchanged matrix-js-sdk, each through another gateway where there are several, while
-// the processes behind them are killed. An upload is never repeated by the gateway: the person does that.
+// Two people send each other a picture through an unchanged matrix-js-sdk, each through another gateway where there are several, and see
+// previews of a web page, while the processes behind them are killed. An upload is never repeated by the gateway: the person does that.
 import assert from "node:assert/strict";
+import { createServer } from "node:http";
 import { after, test } from "node:test";
 import { deflateSync } from "node:zlib";
 import "./shim.js";
@@ -9,7 +10,17 @@ import { quiet, struck, unrest, url } from "./server.js";
 
 let alice, bob;
 
-after(quiet);
+// Another site, which has one page with a picture.
+const site = createServer((asked, answer) => {
+    if (asked.url === "/goose.png") return answer.setHeader("Content-Type", "image/png").end(picture());
+    answer.setHeader("Content-Type", "text/html; charset=utf-8");
+    answer.end(`<title>no</title><meta property="og:title" content="鸿雁"><meta property="og:image" content="/goose.png">`);
+});
+
+after(() => {
+    site.close();
+    return quiet();
+});
 
 // A black picture of 200 × 100.
 function picture() {
@@ -72,4 +83,19 @@ test("pictures come back whole, and small", async () => {
         const small = await downloaded(uri, 32, 32, "crop");
         assert.equal(small.type, "image/jpeg");
     }
+});
+
+test("a web page has a preview, with a picture to download", async () => {
+    await new Promise((listening) => site.listen(0, "127.0.0.1", listening));
+    const page = `http://127.0.0.1:${site.address().port}/page`;
+    const seen = await alice.getUrlPreview(page, Date.now());
+    const uri = seen["og:image"];
+    assert.match(uri, /^mxc:\/\//);
+    assert.deepEqual(seen, {
+        "og:title": "鸿雁", "og:image": uri, "og:image:type": "image/png", "og:image:width": 200, "og:image:height": 100,
+        "matrix:image:size": picture().length,
+    });
+    assert.deepEqual((await downloaded(uri)).content, picture());
+    assert.deepEqual(await bob.getUrlPreview(page, Date.now()), seen);
+    await assert.rejects(alice.getUrlPreview("http://127.0.0.2/", Date.now()), { errcode: "M_FORBIDDEN" });
 });

@@ -73,6 +73,9 @@ func Inspect(r io.ReadSeeker) (Info, error) {
 	return info, nil
 }
 
+// Known tells by the beginning of something whether it may be a picture that Inspect knows.
+func Known(magic []byte) bool { return inspectorOf(magic) != nil }
+
 type inspector func(r *source, magic []byte) (Info, error)
 
 func inspectorOf(magic []byte) inspector {

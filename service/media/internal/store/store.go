@@ -30,8 +30,10 @@ var (
 
 // Media is what is known of a media id.
 type Media struct {
-	ID, UserID  string
-	ExpiresMS   int64
+	ID, UserID string
+	ExpiresMS  int64
+	// UsedMS is when somebody last fetched it, as far as that is known.
+	UsedMS      int64
 	ContentType string
 	FileName    string
 	// Content is empty while nothing was uploaded.
@@ -65,10 +67,10 @@ func Migrate(ctx context.Context, db *sqldb.DB) error {
 // Get returns a media.
 func (s *Store) Get(ctx context.Context, id string) (Media, error) {
 	m := Media{ID: id}
-	err := s.db.QueryRow(ctx, `SELECT m.user_id, m.expires_ms, m.content_type, m.file_name,
+	err := s.db.QueryRow(ctx, `SELECT m.user_id, m.expires_ms, m.used_ms, m.content_type, m.file_name,
 			m.blob_key, COALESCE(c.sha256, ''), COALESCE(c.size, 0)
 		FROM media m LEFT JOIN content c ON c.blob_key = m.blob_key WHERE m.media_id = $1`, id).
-		Scan(&m.UserID, &m.ExpiresMS, &m.ContentType, &m.FileName, &m.Content.Key, &m.Content.SHA256, &m.Content.Size)
+		Scan(&m.UserID, &m.ExpiresMS, &m.UsedMS, &m.ContentType, &m.FileName, &m.Content.Key, &m.Content.SHA256, &m.Content.Size)
 	if errors.Is(err, sqldb.ErrNoRows) {
 		return Media{}, ErrNotFound
 	}
@@ -102,8 +104,8 @@ func (s *Store) Reserve(ctx context.Context, m Media, most, nowMS int64) error {
 }
 
 func insertMedia(ctx context.Context, tx sqldb.Tx, m Media, nowMS int64) error {
-	_, err := tx.Exec(ctx, `INSERT INTO media (media_id, user_id, created_ms, expires_ms, blob_key, content_type, file_name)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)`, m.ID, m.UserID, nowMS, m.ExpiresMS, m.Content.Key, m.ContentType, m.FileName)
+	_, err := tx.Exec(ctx, `INSERT INTO media (media_id, user_id, created_ms, expires_ms, used_ms, blob_key, content_type, file_name)
+		VALUES ($1, $2, $3, $4, $3, $5, $6, $7)`, m.ID, m.UserID, nowMS, m.ExpiresMS, m.Content.Key, m.ContentType, m.FileName)
 	return err
 }
 

@@ -101,8 +101,8 @@ func give(ctx context.Context, tx sqldb.Tx, m Media, reserved bool, nowMS int64)
 	if !reserved {
 		return insertMedia(ctx, tx, m, nowMS)
 	}
-	n, err := tx.Exec(ctx, `UPDATE media SET blob_key = $3, content_type = $4, file_name = $5
-		WHERE media_id = $1 AND user_id = $2 AND blob_key = ''`, m.ID, m.UserID, m.Content.Key, m.ContentType, m.FileName)
+	n, err := tx.Exec(ctx, `UPDATE media SET blob_key = $3, content_type = $4, file_name = $5, used_ms = $6
+		WHERE media_id = $1 AND user_id = $2 AND blob_key = ''`, m.ID, m.UserID, m.Content.Key, m.ContentType, m.FileName, nowMS)
 	if err == nil && n == 0 {
 		return ErrTaken
 	}

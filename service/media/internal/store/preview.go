@@ -1,0 +1,132 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"hongyan/platform/sqldb"
+)
+
+// Preview is what is known of a web page at a time.
+type Preview struct {
+	Name string
+	// Slot is when the piece of time begins of which there is one at most.
+	Slot, FetchedMS, RemoveMS int64
+	// Answer is what clients get, as JSON; of one that failed it is why.
+	Failed bool
+	Answer string
+	// Image is the picture in it, if any: a media of nobody's, whose content was put under Image.Content.Key after Begin.
+	Image Media
+}
+
+// PreviewBefore finds the newest preview that was fetched at a time or before, PreviewAfter the oldest that was after; ErrNotFound
+// where there is none. Failures count only where they are not over by nowMS.
+func (s *Store) PreviewBefore(ctx context.Context, name string, atMS, nowMS int64) (Preview, error) {
+	return s.preview(ctx, `SELECT fetched_ms, failed, answer FROM preview
+		WHERE name = $1 AND fetched_ms <= $2 AND (NOT failed OR remove_ms > $3) ORDER BY slot DESC LIMIT 1`, name, atMS, nowMS)
+}
+
+// PreviewAfter is described at PreviewBefore. Failures do not count.
+func (s *Store) PreviewAfter(ctx context.Context, name string, atMS int64) (Preview, error) {
+	return s.preview(ctx, `SELECT fetched_ms, failed, answer FROM preview
+		WHERE name = $1 AND fetched_ms > $2 AND NOT failed ORDER BY slot LIMIT 1`, name, atMS)
+}
+
+func (s *Store) preview(ctx context.Context, sql, name string, args ...any) (Preview, error) {
+	p := Preview{Name: name}
+	err := s.db.QueryRow(ctx, sql, append([]any{name}, args...)...).Scan(&p.FetchedMS, &p.Failed, &p.Answer)
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return Preview{}, ErrNotFound
+	}
+	if err != nil {
+		return Preview{}, fmt.Errorf("read a preview: %w", err)
+	}
+	return p, nil
+}
+
+// KeepPreview keeps a preview with its picture, and returns the one that is kept: another instance may have made one for the same
+// slot, which stays unless it failed.
+func (s *Store) KeepPreview(ctx context.Context, p Preview, nowMS int64) (Preview, error) {
+	kept := p
+	err := s.db.Write(ctx, func(ctx context.Context, tx sqldb.Tx) error {
+		kept = p
+		c := p.Image.Content
+		n, err := tx.Exec(ctx, `INSERT INTO preview (name, slot, fetched_ms, remove_ms, failed, answer, media_id, media_bytes)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+			ON CONFLICT (name, slot) DO UPDATE SET fetched_ms = excluded.fetched_ms, remove_ms = excluded.remove_ms,
+				failed = excluded.failed, answer = excluded.answer, media_id = excluded.media_id, media_bytes = excluded.media_bytes
+			WHERE preview.failed`, p.Name, p.Slot, p.FetchedMS, p.RemoveMS, p.Failed, p.Answer, p.Image.ID, c.Size)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			err = tx.QueryRow(ctx, `SELECT fetched_ms, failed, answer FROM preview WHERE name = $1 AND slot = $2`, p.Name, p.Slot).
+				Scan(&kept.FetchedMS, &kept.Failed, &kept.Answer)
+			if err != nil || c.Key == "" {
+				return err
+			}
+			return settle(ctx, tx, c.Key, true, nowMS)
+		}
+		if c.Key == "" {
+			return nil
+		}
+		used, err := useContent(ctx, tx, c)
+		if err != nil {
+			return err
+		}
+		image := p.Image
+		image.Content = used
+		if err := insertMedia(ctx, tx, image, nowMS); err != nil {
+			return err
+		}
+		return settle(ctx, tx, c.Key, used.Key != c.Key, nowMS)
+	})
+	if err != nil {
+		return Preview{}, fmt.Errorf("keep a preview: %w", err)
+	}
+	return kept, nil
+}
+
+// PreviewTotals are how many previews there are, and how large their pictures are together.
+func (s *Store) PreviewTotals(ctx context.Context) (n, bytes int64, err error) {
+	err = s.db.QueryRow(ctx, `SELECT count(*), CAST(COALESCE(sum(media_bytes), 0) AS BIGINT) FROM preview`).Scan(&n, &bytes)
+	if err != nil {
+		return 0, 0, fmt.Errorf("count previews: %w", err)
+	}
+	return n, bytes, nil
+}
+
+// RemovePreviews removes some of the previews that are to be removed before a time, those first whose time comes first, with their
+// pictures. It tells how many it were, and how large their pictures.
+func (s *Store) RemovePreviews(ctx context.Context, beforeMS, most, nowMS int64) (n, bytes int64, err error) {
+	err = s.db.Write(ctx, func(ctx context.Context, tx sqldb.Tx) error {
+		n, bytes = 0, 0
+		images, err := removePreviewRows(ctx, tx, beforeMS, most)
+		if err != nil {
+			return err
+		}
+		n = int64(len(images))
+		for _, id := range images {
+			if id == "" {
+				continue
+			}
+			size, _, err := removeMedia(ctx, tx, Media{ID: id}, nowMS)
+			if err != nil && !errors.Is(err, ErrNotFound) { // somebody removed the picture alone
+				return err
+			}
+			bytes += size
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, 0, fmt.Errorf("remove previews: %w", err)
+	}
+	return n, bytes, nil
+}
+
+// removePreviewRows removes rows and returns the media of their pictures.
+func removePreviewRows(ctx context.Context, tx sqldb.Tx, beforeMS, most int64) ([]string, error) {
+	return texts(ctx, tx, `DELETE FROM preview WHERE (name, slot) IN
+			(SELECT name, slot FROM preview WHERE remove_ms < $1 ORDER BY remove_ms LIMIT $2) RETURNING media_id`, beforeMS, most)
+}
