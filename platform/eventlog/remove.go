@@ -58,3 +58,26 @@ func (t *tail) remove(shard int, positions []int64) {
 		st.records = left
 	}
 }
+
+// Retire moves a stream's sequence on, so that whoever still expects the one before is refused, and returns it. Until the
+// transaction ends nobody appends to the stream. It is for a stream that is removed; its name stays taken.
+func (l *Log) Retire(ctx context.Context, tx sqldb.Tx, stream int64) (seq int64, err error) {
+	if _, err = tx.Exec(ctx, l.sql.increment, 1, stream); err != nil {
+		return 0, fmt.Errorf("retire stream %d: %w", stream, err)
+	}
+	var id int64
+	if err = tx.QueryRow(ctx, l.sql.seq, stream).Scan(&id, &seq); err != nil {
+		return 0, fmt.Errorf("retire stream %d: %w", stream, err)
+	}
+	return seq, nil
+}
+
+// RemoveLatest removes latest-wins entries of a stream, at most so many of them and none with the key that is kept. It returns
+// how many.
+func (l *Log) RemoveLatest(ctx context.Context, tx sqldb.Tx, stream int64, kept string, most int) (int64, error) {
+	n, err := tx.Exec(ctx, l.sql.removeLatest, stream, kept, most)
+	if err != nil {
+		return 0, fmt.Errorf("remove latest entries of stream %d: %w", stream, err)
+	}
+	return n, nil
+}

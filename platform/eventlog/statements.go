@@ -14,7 +14,7 @@ type statements struct {
 	seqAt, positionAt                                           string
 	read, latest, latestAfter, entryByRef                       string
 	countLatest, trimLatest                                     string
-	remove, removeAll                                           string
+	remove, removeAll, removeLatest                             string
 	txn, insertTxn, putTxns, expireTxns, forgetTxns             string
 
 	// SQLite's append, one statement a step.
@@ -85,6 +85,8 @@ func newStatements(s Schema) statements {
 			AND seq = ANY($2)                            -- postgres
 			AND seq IN (SELECT value FROM json_each($2)) -- sqlite`),
 		removeAll: fill(`DELETE FROM {log}_entry WHERE stream = $1 AND seq <= $2`),
+		removeLatest: fill(`DELETE FROM {log}_latest WHERE stream = $1 AND key IN (
+			SELECT key FROM {log}_latest WHERE stream = $1 AND key <> $2 LIMIT $3)`),
 
 		allHeads:  fill(`SELECT shard, head FROM {log}_shard`),
 		head:      fill(`SELECT head FROM {log}_shard WHERE shard = $1`),

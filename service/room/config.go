@@ -37,6 +37,8 @@ type Config struct {
 	MaxState int `yaml:"max_state"`
 	// OpenDirectory shows the directory, and summaries of rooms that everybody may enter or read, without an access token.
 	OpenDirectory bool `yaml:"open_directory"`
+	// Retention says how long messages are kept.
+	Retention Retention `yaml:"retention"`
 }
 
 // Default returns the configuration that needs no thought.
@@ -54,6 +56,7 @@ func Default() Config {
 		MaxAliases:        1000,
 		MaxState:          50_000,
 		OpenDirectory:     true,
+		Retention:         defaultRetention(),
 	}
 }
 
@@ -66,5 +69,5 @@ func (c Config) Validate() error {
 		c.MaxInvites < 0 || c.FollowConcurrency < 1 || c.DepartAfter < c.CommitTimeout || c.MaxAliases < 1 || c.MaxState < 1 {
 		return errors.New("limits of the room service must be positive, and depart_after no less than commit_timeout")
 	}
-	return nil
+	return c.Retention.validate()
 }
