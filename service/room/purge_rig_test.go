@@ -172,7 +172,9 @@ func life(t *testing.T, random *rand.Rand, both []*world, roomID string, said *[
 	if len(*said) > 0 {
 		target = (*said)[random.IntN(len(*said))]
 	}
-	path := func(parts ...string) string { return roomPath(roomID, append(parts, fmt.Sprintf("p%d", g.txn.Add(1)))...) }
+	path := func(parts ...string) string {
+		return roomPath(roomID, append(parts, fmt.Sprintf("p%d", g.txn.Add(1)))...)
+	}
 	switch n := random.IntN(10); {
 	case n < 4 || target == "":
 		*said = append(*said, g.say(user, roomID, fmt.Sprint("hello ", random.Int())))
