@@ -66,7 +66,7 @@ func TestVersion(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	out := must(t, "", "--help")
-	for _, command := range []string{"serve", "user", "token", "reports", "config", "backup", "restore", "migrate", "version", "bench"} {
+	for _, command := range []string{"serve", "user", "token", "reports", "purge", "compact", "config", "backup", "restore", "migrate", "version", "bench"} {
 		require.Contains(t, out, "\n  "+command)
 	}
 	out = must(t, "", "serve", "--help")
@@ -158,17 +158,20 @@ func TestAdministration(t *testing.T) {
 	report(t, address)
 	require.Regexp(t, `(?m)^2.* @alice:localhost  -  +-  +@alice:localhost  "it was\\tme"$`, must(t, "", with("reports", "--limit", "5")...))
 
+	purgeRoom(t, address, with)
+
 	stop()
 	require.Zero(t, <-done)
 	require.NotContains(t, stderr.String(), "correct horse")
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 
-// report signs alice in at a server and has her report herself.
-func report(t *testing.T, at string) {
+// signIn returns what calls a server as alice.
+func signIn(t *testing.T, at string) func(method, path, body string) map[string]any {
 	t.Helper()
-	post := func(path, token, body string) map[string]any {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+at+"/_matrix/client/v3"+path, strings.NewReader(body))
+	token := ""
+	call := func(method, path, body string) map[string]any {
+		r, err := http.NewRequestWithContext(t.Context(), method, "http://"+at+"/_matrix/client/v3"+path, strings.NewReader(body))
 		require.NoError(t, err)
 		r.Header.Set("Authorization", "Bearer "+token)
 		resp, err := http.DefaultClient.Do(r)
@@ -179,6 +182,37 @@ func report(t *testing.T, at string) {
 		require.NoError(t, json.NewDecoder(resp.Body).Decode(&answer))
 		return answer
 	}
-	in := post("/login", "", `{"type":"m.login.password","identifier":{"type":"m.id.user","user":"alice"},"password":"correct horse"}`)
-	post("/users/@alice:localhost/report", in["access_token"].(string), `{"reason":"it was\tme"}`)
+	in := call(http.MethodPost, "/login", `{"type":"m.login.password","identifier":{"type":"m.id.user","user":"alice"},"password":"correct horse"}`)
+	token = in["access_token"].(string)
+	return call
+}
+
+// report has alice report herself.
+func report(t *testing.T, at string) {
+	t.Helper()
+	signIn(t, at)(http.MethodPost, "/users/@alice:localhost/report", `{"reason":"it was\tme"}`)
+}
+
+// purgeRoom removes messages of a room of alice's, and then the room, which she is in.
+func purgeRoom(t *testing.T, at string, with func(args ...string) []string) {
+	t.Helper()
+	alice := signIn(t, at)
+	room := alice(http.MethodPost, "/createRoom", `{}`)["room_id"].(string)
+	for _, txn := range []string{"a", "b", "c"} {
+		alice(http.MethodPut, "/rooms/"+room+"/send/m.room.message/"+txn, `{"msgtype":"m.text","body":"x"}`)
+	}
+	fails(t, "at least one of the flags", with("purge", room)...)
+	fails(t, "were all set", with("purge", room, "--all", "--keep", "1h")...)
+	fails(t, "no room id", with("purge", "#alias:hs", "--keep", "1h")...)
+	fails(t, "no duration", with("purge", room, "--keep", "soon")...)
+	fails(t, "no time", with("purge", room, "--before", "yesterday")...)
+	fails(t, "yet to come", with("purge", room, "--before", "2999-01-01")...)
+	fails(t, "There is no room", with("purge", "!nowhere:hs", "--keep", "1h")...)
+	fails(t, "Nobody need leave", with("purge", room, "--keep", "1h", "--force")...)
+	require.Equal(t, "removed 0 events, 0 bytes\n", must(t, "", with("purge", room, "--keep", "30d")...))
+	require.Regexp(t, `^removed 2 events, \d+ bytes\n$`, must(t, "", with("purge", room, "--keep", "1ns")...), "the newest stays")
+	fails(t, "is in the room", with("purge", room, "--all")...)
+	require.Regexp(t, `^made 1 users leave\nremoved the room with \d+ events, \d+ bytes\n$`, must(t, "", with("purge", room, "--all", "--force")...))
+	fails(t, "There is no room", with("purge", room, "--all")...)
+	require.Regexp(t, `^the database had .* and has .*\n$`, must(t, "", with("compact")...))
 }

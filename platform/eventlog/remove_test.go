@@ -107,3 +107,30 @@ func divides(t *testing.T, l *eventlog.Log, s eventlog.Stream, left map[int64]in
 		}
 	}
 }
+
+// TestRowsAreAddedUp is that a column in Add has what all appends added and what others changed meanwhile, and the others the newest.
+func TestRowsAreAddedUp(t *testing.T) {
+	onBoth(t, func(t *testing.T, l *eventlog.Log) {
+		s := stream(t, l, "!a:hs")
+		put := func(n, last int64) {
+			_, err := l.Append(t.Context(), eventlog.Append{
+				Stream: s, Expect: eventlog.AnySeq, Entries: []eventlog.Entry{{Kind: 1, Ref: fmt.Sprint("$", last), Body: []byte("x")}},
+				Rows: []eventlog.Row{{Table: tableTally, Values: []any{s.ID, n, last}}},
+			})
+			require.NoError(t, err)
+		}
+		put(3, 1)
+		put(4, 2)
+		_, err := l.DB().Exec(t.Context(), `UPDATE tally SET n = n - 2`)
+		require.NoError(t, err)
+		put(-1, 3)
+		var n, last int64
+		require.NoError(t, l.DB().QueryRow(t.Context(), `SELECT n, last FROM tally WHERE room = $1`, s.ID).Scan(&n, &last))
+		require.Equal(t, [2]int64{4, 3}, [2]int64{n, last})
+	})
+	schema := roomSchema()
+	for _, wrong := range []string{"room", "no_such", "event_ids"} {
+		schema.Tables[tableTally].Add = []string{wrong}
+		require.ErrorContains(t, schema.Validate(), "nothing is added")
+	}
+}

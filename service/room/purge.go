@@ -64,6 +64,12 @@ func (w *sweep) run(ctx context.Context) error {
 			}
 		}
 	}
+	if w.cleared > w.room.Cleared {
+		err := w.s.inTime(ctx, func(ctx context.Context) error { return w.s.store.Cleared(ctx, w.room.Room, w.cleared) })
+		if err != nil {
+			return err
+		}
+	}
 	return w.tell(ctx)
 }
 

@@ -29,14 +29,14 @@ func TestPurgeRefuses(t *testing.T) {
 			req  *roompb.PurgeRequest
 			code matrix.ErrCode
 		}{
-			"no time":                {&roompb.PurgeRequest{RoomId: id}, matrix.CodeInvalidParam},
-			"a time to come":         {&roompb.PurgeRequest{RoomId: id, BeforeMs: now + 1}, matrix.CodeInvalidParam},
-			"a negative time":        {&roompb.PurgeRequest{RoomId: id, BeforeMs: -1}, matrix.CodeInvalidParam},
-			"force without all":      {&roompb.PurgeRequest{RoomId: id, BeforeMs: now, Force: true}, matrix.CodeInvalidParam},
-			"all and a time":         {&roompb.PurgeRequest{RoomId: empty, BeforeMs: now, All: true}, matrix.CodeInvalidParam},
-			"unknown room":           {&roompb.PurgeRequest{RoomId: "!x:hs", BeforeMs: now}, matrix.CodeNotFound},
-			"unknown room, all":      {&roompb.PurgeRequest{RoomId: "!x:hs", All: true}, matrix.CodeNotFound},
-			"malformed":              {&roompb.PurgeRequest{RoomId: "a\x00", All: true}, matrix.CodeInvalidParam},
+			"no time":                 {&roompb.PurgeRequest{RoomId: id}, matrix.CodeInvalidParam},
+			"a time to come":          {&roompb.PurgeRequest{RoomId: id, BeforeMs: now + 1}, matrix.CodeInvalidParam},
+			"a negative time":         {&roompb.PurgeRequest{RoomId: id, BeforeMs: -1}, matrix.CodeInvalidParam},
+			"force without all":       {&roompb.PurgeRequest{RoomId: id, BeforeMs: now, Force: true}, matrix.CodeInvalidParam},
+			"all and a time":          {&roompb.PurgeRequest{RoomId: empty, BeforeMs: now, All: true}, matrix.CodeInvalidParam},
+			"unknown room":            {&roompb.PurgeRequest{RoomId: "!x:hs", BeforeMs: now}, matrix.CodeNotFound},
+			"unknown room, all":       {&roompb.PurgeRequest{RoomId: "!x:hs", All: true}, matrix.CodeNotFound},
+			"malformed":               {&roompb.PurgeRequest{RoomId: "a\x00", All: true}, matrix.CodeInvalidParam},
 			"all of an inhabited one": {&roompb.PurgeRequest{RoomId: id, All: true}, matrix.CodeBadState},
 		} {
 			_, err := g.moderation().Purge(t.Context(), c.req)
@@ -94,11 +94,20 @@ func TestWhatRefersToPurgedEvents(t *testing.T) {
 	}
 }
 
-// stopWhen cancels a context when a condition holds.
-func stopWhen(ctx context.Context, cancel func(), holds func() bool) {
-	for ctx.Err() == nil && !holds() {
+// stopWhen returns a context that ends when a condition holds, and what ends it and waits until nobody looks any more.
+func stopWhen(t *testing.T, holds func() bool) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil && !holds() {
+		}
+		cancel()
+	}()
+	return ctx, func() {
+		cancel()
+		<-done
 	}
-	cancel()
 }
 
 // TestPurgeBrokenOff stops a purge between any two batches; what is there afterwards is whole, the next one goes on, and followers are
@@ -122,13 +131,12 @@ func TestPurgeBrokenOff(t *testing.T) {
 			stream := g.streamOf(id)
 			events := func() int { return g.count(`SELECT count(*) FROM event WHERE room = $1`, stream) }
 			for stop := len(before) - 10; stop > 40; stop -= 15 {
-				ctx, cancel := context.WithCancel(t.Context())
-				go stopWhen(ctx, cancel, func() bool {
+				ctx, end := stopWhen(t, func() bool {
 					n := 0
 					return g.db.QueryRow(context.Background(), `SELECT count(*) FROM event WHERE room = $1`, stream).Scan(&n) != nil || n <= stop
 				})
 				_, err := g.moderation().Purge(ctx, &roompb.PurgeRequest{RoomId: id, BeforeMs: clock.ms.Load()})
-				cancel()
+				end()
 				if err == nil {
 					continue // it was faster
 				}

@@ -149,13 +149,12 @@ func TestRemovalBrokenOff(t *testing.T) {
 			g := newWorldWith(t, address, nil, cfg)
 			id := g.leftRoom("hall")
 			stream := g.streamOf(id)
-			ctx, cancel := context.WithCancel(t.Context())
-			go stopWhen(ctx, cancel, func() bool {
+			ctx, end := stopWhen(t, func() bool {
 				n := 0
 				return g.db.QueryRow(context.Background(), `SELECT count(*) FROM event WHERE room = $1`, stream).Scan(&n) != nil || n < 20
 			})
 			_, err := g.moderation().Purge(ctx, &roompb.PurgeRequest{RoomId: id, All: true})
-			cancel()
+			end()
 			g.sameAsUnknown(id, "#hall:hs")
 			if err != nil {
 				require.Positive(t, g.count(`SELECT count(*) FROM room_removal`))

@@ -156,7 +156,6 @@ func (s *Service) purgeExpired(ctx context.Context, room store.Expiring) error {
 		if w.left {
 			checked.NextMS = min(checked.NextMS, w.oldest+lifetime.Milliseconds())
 		}
-		checked.Cleared = w.cleared
 		return s.store.Checked(ctx, checked)
 	})
 }

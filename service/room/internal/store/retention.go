@@ -76,7 +76,7 @@ func CheckRetention(room, seq int64) eventlog.Statement {
 	return eventlog.Statement{SQL: `UPDATE room SET check_ms = $1 WHERE room = $2`, Args: []any{-seq, room}}
 }
 
-// Checked is what was found when a room was checked, with how far it is cleared then.
+// Checked is what was found when a room was checked.
 type Checked struct {
 	Expiring
 	// NextMS is when the room is to be checked next; Kept is its newest event if that has expired.
@@ -85,10 +85,18 @@ type Checked struct {
 
 // Checked notes when a room is to be checked next, unless its policy has changed meanwhile.
 func (s *Store) Checked(ctx context.Context, c Checked) error {
-	_, err := s.db.Exec(ctx, `UPDATE room SET check_ms = CASE WHEN check_ms = $2 THEN $3 ELSE check_ms END, kept = $4,
-		cleared = CASE WHEN cleared < $5 THEN $5 ELSE cleared END WHERE room = $1`, c.Room, c.CheckMS, c.NextMS, c.Kept, c.Cleared)
+	_, err := s.db.Exec(ctx, `UPDATE room SET check_ms = CASE WHEN check_ms = $2 THEN $3 ELSE check_ms END, kept = $4
+		WHERE room = $1`, c.Room, c.CheckMS, c.NextMS, c.Kept)
 	if err != nil {
 		return fmt.Errorf("note that room %d was checked: %w", c.Room, err)
+	}
+	return nil
+}
+
+// Cleared notes up to where no event of a room is left but state events: that need not be looked through again.
+func (s *Store) Cleared(ctx context.Context, room, seq int64) error {
+	if _, err := s.db.Exec(ctx, `UPDATE room SET cleared = $2 WHERE room = $1 AND cleared < $2`, room, seq); err != nil {
+		return fmt.Errorf("note how far room %d is cleared: %w", room, err)
 	}
 	return nil
 }
