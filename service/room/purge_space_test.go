@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	roompb "hongyan/api/room"
+	"hongyan/service/room"
 )
 
 // sayMany sends long messages.
@@ -156,4 +157,33 @@ func latencies(done func() bool, most int, do func()) (all []time.Duration) {
 	}
 	slices.Sort(all)
 	return all
+}
+
+// BenchmarkRunWithNothingToDo measures a run over rooms in which nothing has expired, and over as many whose newest event has, so that
+// it is looked whether there is a newer one.
+func BenchmarkRunWithNothingToDo(b *testing.B) {
+	const rooms = 100_000
+	for _, name := range []string{"sqlite", "postgres"} {
+		for kind, kept := range map[string]int{"idle": 0, "newest expired": 1} {
+			b.Run(name+"/"+kind, func(b *testing.B) {
+				clock := newHand()
+				g := newWorldOf(b, databases[name](b), nil, keeping(func(r *room.Retention) { r.Default.MaxLifetime = day }), clock.now)
+				require.NoError(b, g.service.Expire(b.Context()))
+				for _, sql := range []string{
+					`INSERT INTO room_stream (name, shard, seq) SELECT '!' || n || ':hs', 0, 1
+						FROM generate_series(1, 100000) AS n -- postgres
+						FROM (WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 100000) SELECT n FROM s) s -- sqlite`,
+					`INSERT INTO room (room, room_id, version, creator, created_ms, visibility, check_ms, kept)
+						SELECT stream, name, '12', '@a:hs', 0, 'private', 9000000000000000, ` + fmt.Sprint(kept) + ` FROM room_stream`,
+				} {
+					_, err := g.db.Exec(b.Context(), sql)
+					require.NoError(b, err)
+				}
+				require.Equal(b, rooms, g.count(`SELECT count(*) FROM room`))
+				for b.Loop() {
+					require.NoError(b, g.service.Expire(b.Context()))
+				}
+			})
+		}
+	}
 }

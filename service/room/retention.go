@@ -43,7 +43,7 @@ func defaultRetention() Retention {
 }
 
 const (
-	minBatch, maxBatch = 1, 10_000
+	minBatch, maxBatch = 1, 2000
 	// minEvery keeps the looks at the database apart.
 	minEvery = time.Second
 	// maxPause keeps one transaction a minute going.
