@@ -114,15 +114,21 @@ func (w *sweep) remove(ctx context.Context, gone []store.Old) error {
 	if err != nil {
 		return err
 	}
+	w.events += int64(len(gone))
+	w.bytes += w.s.forgetEvents(w.room.Shard, gone)
+	return w.s.shrink(ctx)
+}
+
+// forgetEvents lets followers of this process read removed events from memory no more, and returns how many bytes they had.
+func (s *Service) forgetEvents(shard int, gone []store.Old) (bytes int64) {
 	positions := make([]int64, len(gone))
 	for i := range gone {
 		positions[i] = gone[i].Position
-		w.bytes += gone[i].Size
+		bytes += gone[i].Size
 	}
-	w.events += int64(len(gone))
-	w.s.metrics.purged.Add(float64(len(gone)))
-	w.s.log.Forget(w.room.Shard, positions)
-	return w.s.shrink(ctx)
+	s.metrics.purged.Add(float64(len(gone)))
+	s.log.Forget(shard, positions)
+	return bytes
 }
 
 // tell tells followers what was removed, by now or by one that ended before it told.

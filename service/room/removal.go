@@ -144,12 +144,11 @@ func (s *Service) removeSome(ctx context.Context, r store.Removal) (*roompb.Purg
 	for until := time.Now().Add(purgeStep); resp.More && time.Now().Before(until); {
 		began := time.Now()
 		err := s.inTime(ctx, func(ctx context.Context) error {
-			events, bytes, ended, err := s.store.RemoveSome(ctx, s.log, r, purgeKey, s.cfg.Retention.Batch)
+			gone, ended, err := s.store.RemoveSome(ctx, s.log, r, purgeKey, s.cfg.Retention.Batch)
 			if err != nil {
 				return err
 			}
-			s.metrics.purged.Add(float64(events))
-			resp.Events, resp.Bytes, resp.More = resp.Events+events, resp.Bytes+bytes, !ended
+			resp.Events, resp.Bytes, resp.More = resp.Events+int64(len(gone)), resp.Bytes+s.forgetEvents(room.Shard, gone), !ended
 			return s.shrink(ctx)
 		})
 		if err == nil && resp.More {

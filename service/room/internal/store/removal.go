@@ -87,11 +87,10 @@ var remains = [...]struct{ table, key string }{
 }
 
 // RemoveSome removes up to so many events of a room that is being removed, with what belongs to them, or, when there are none, rows
-// of what is left, but for the latest-wins entry with the key kept. It tells how many events and bytes, and whether all is gone.
-func (s *Store) RemoveSome(ctx context.Context, log *eventlog.Log, r Removal, kept string, most int) (n, bytes int64, ended bool, err error) {
-	events, err := s.Oldest(ctx, r.Room, 0, r.Seq+1, most)
-	if err != nil {
-		return 0, 0, false, err
+// of what is left, but for the latest-wins entry with the key kept. It returns the events, and whether all is gone.
+func (s *Store) RemoveSome(ctx context.Context, log *eventlog.Log, r Removal, kept string, most int) (events []Old, ended bool, err error) {
+	if events, err = s.Oldest(ctx, r.Room, 0, r.Seq+1, most); err != nil {
+		return nil, false, err
 	}
 	err = s.db.Write(ctx, func(ctx context.Context, tx sqldb.Tx) (err error) {
 		if len(events) > 0 {
@@ -101,12 +100,9 @@ func (s *Store) RemoveSome(ctx context.Context, log *eventlog.Log, r Removal, ke
 		return err
 	})
 	if err != nil {
-		return 0, 0, false, fmt.Errorf("remove room %s: %w", r.RoomID, err)
+		return nil, false, fmt.Errorf("remove room %s: %w", r.RoomID, err)
 	}
-	for i := range events {
-		bytes += events[i].Size
-	}
-	return int64(len(events)), bytes, ended, nil
+	return events, ended, nil
 }
 
 func removeEvents(ctx context.Context, tx sqldb.Tx, log *eventlog.Log, room int64, events []Old) error {
