@@ -203,7 +203,7 @@ func buildRoom(ctx context.Context, b *builder) (*unit, error) {
 	}
 	s, err := room.New(b.cfg.Room, room.Deps{
 		IdentityServers: identityServers,
-		DB: db, Bus: b.cluster.Bus(), Server: matrix.ServerName(b.cfg.ServerName), ImportKey: key, Clock: b.clock, Rand: b.rand,
+		DB:              db, Bus: b.cluster.Bus(), Server: matrix.ServerName(b.cfg.ServerName), ImportKey: key, Clock: b.clock, Rand: b.rand,
 		Identity:    identitypb.NewIdentityClient(b.cluster.Conns().Conn("identity")),
 		IdentityLog: logpb.NewLogClient(b.cluster.Conns().Conn("identity")),
 		Sync:        syncpb.NewSyncClient(b.cluster.Conns().Conn("sync")),

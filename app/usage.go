@@ -179,6 +179,14 @@ var usage = map[string]string{
 	"room.identity_servers":   "identity servers (host names with optional ports) that may be asked who has an address; without any, nobody is invited by email address or telephone number",
 	"room.open_directory":     "whether people without an account may read the directory, and summaries of rooms that everybody may enter or read",
 
+	"room.retention.enabled":              "whether messages whose lifetime has passed are removed",
+	"room.retention.default.max_lifetime": "how old messages become in rooms without m.room.retention; 0 keeps them",
+	"room.retention.min":                  "the least lifetime that a room may give its messages; 0 is no bound",
+	"room.retention.max":                  "the greatest lifetime that a room may give its messages; 0 is no bound",
+	"room.retention.every":                "how often expired messages are removed",
+	"room.retention.batch":                "messages that one transaction removes",
+	"room.retention.pause":                "pause between two of them at the least; it is as long as the transaction took where that is more",
+
 	"media.path":                    "folder for the content of media, shared by all media instances; by default media in data_dir",
 	"media.s3.endpoint":             "URL of an object store (S3) for the content of media, instead of a folder; empty for none",
 	"media.s3.region":               "region of the bucket, where the object store has any",

@@ -32,6 +32,9 @@ const (
 	EntryKind_ENTRY_KIND_EVENT EntryKind = 1
 	// A public receipt, latest-wins: the record's body is Receipt.
 	EntryKind_ENTRY_KIND_RECEIPT EntryKind = 2
+	// Events were removed from the room's history, or the whole room was: latest-wins, the record's body is Purged. It comes after
+	// the removal.
+	EntryKind_ENTRY_KIND_PURGED EntryKind = 3
 )
 
 // Enum value maps for EntryKind.
@@ -40,11 +43,13 @@ var (
 		0: "ENTRY_KIND_UNSPECIFIED",
 		1: "ENTRY_KIND_EVENT",
 		2: "ENTRY_KIND_RECEIPT",
+		3: "ENTRY_KIND_PURGED",
 	}
 	EntryKind_value = map[string]int32{
 		"ENTRY_KIND_UNSPECIFIED": 0,
 		"ENTRY_KIND_EVENT":       1,
 		"ENTRY_KIND_RECEIPT":     2,
+		"ENTRY_KIND_PURGED":      3,
 	}
 )
 
@@ -75,6 +80,236 @@ func (EntryKind) EnumDescriptor() ([]byte, []int) {
 	return file_api_room_room_proto_rawDescGZIP(), []int{0}
 }
 
+type PurgeRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	RoomId string                 `protobuf:"bytes,1,opt,name=room_id,json=roomId,proto3" json:"room_id,omitempty"`
+	// before_ms removes the events that are no state events, older than that, in milliseconds since 1970; but never the newest event.
+	BeforeMs int64 `protobuf:"varint,2,opt,name=before_ms,json=beforeMs,proto3" json:"before_ms,omitempty"`
+	// all removes the room with all that is in it.
+	All bool `protobuf:"varint,3,opt,name=all,proto3" json:"all,omitempty"`
+	// force makes those leave first who are in the room, are invited or knock. Without it the call is refused while there are any.
+	Force         bool `protobuf:"varint,4,opt,name=force,proto3" json:"force,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PurgeRequest) Reset() {
+	*x = PurgeRequest{}
+	mi := &file_api_room_room_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurgeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurgeRequest) ProtoMessage() {}
+
+func (x *PurgeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_room_room_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurgeRequest.ProtoReflect.Descriptor instead.
+func (*PurgeRequest) Descriptor() ([]byte, []int) {
+	return file_api_room_room_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *PurgeRequest) GetRoomId() string {
+	if x != nil {
+		return x.RoomId
+	}
+	return ""
+}
+
+func (x *PurgeRequest) GetBeforeMs() int64 {
+	if x != nil {
+		return x.BeforeMs
+	}
+	return 0
+}
+
+func (x *PurgeRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+func (x *PurgeRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+type PurgeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// events and bytes were removed by this call; left is how many users it made leave.
+	Events int64 `protobuf:"varint,1,opt,name=events,proto3" json:"events,omitempty"`
+	Bytes  int64 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Left   int64 `protobuf:"varint,3,opt,name=left,proto3" json:"left,omitempty"`
+	// more says that there is more to remove.
+	More          bool `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PurgeResponse) Reset() {
+	*x = PurgeResponse{}
+	mi := &file_api_room_room_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurgeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurgeResponse) ProtoMessage() {}
+
+func (x *PurgeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_room_room_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurgeResponse.ProtoReflect.Descriptor instead.
+func (*PurgeResponse) Descriptor() ([]byte, []int) {
+	return file_api_room_room_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *PurgeResponse) GetEvents() int64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *PurgeResponse) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *PurgeResponse) GetLeft() int64 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
+func (x *PurgeResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+type CompactRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompactRequest) Reset() {
+	*x = CompactRequest{}
+	mi := &file_api_room_room_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompactRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompactRequest) ProtoMessage() {}
+
+func (x *CompactRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_room_room_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompactRequest.ProtoReflect.Descriptor instead.
+func (*CompactRequest) Descriptor() ([]byte, []int) {
+	return file_api_room_room_proto_rawDescGZIP(), []int{2}
+}
+
+type CompactResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// before and after are the sizes of the database, in bytes; 0 where PostgreSQL keeps it.
+	Before        int64 `protobuf:"varint,1,opt,name=before,proto3" json:"before,omitempty"`
+	After         int64 `protobuf:"varint,2,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompactResponse) Reset() {
+	*x = CompactResponse{}
+	mi := &file_api_room_room_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompactResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompactResponse) ProtoMessage() {}
+
+func (x *CompactResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_room_room_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompactResponse.ProtoReflect.Descriptor instead.
+func (*CompactResponse) Descriptor() ([]byte, []int) {
+	return file_api_room_room_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *CompactResponse) GetBefore() int64 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
+func (x *CompactResponse) GetAfter() int64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
 type ListReportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// before is the id of the last report of the page before; 0 begins.
@@ -86,7 +321,7 @@ type ListReportsRequest struct {
 
 func (x *ListReportsRequest) Reset() {
 	*x = ListReportsRequest{}
-	mi := &file_api_room_room_proto_msgTypes[0]
+	mi := &file_api_room_room_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -98,7 +333,7 @@ func (x *ListReportsRequest) String() string {
 func (*ListReportsRequest) ProtoMessage() {}
 
 func (x *ListReportsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[0]
+	mi := &file_api_room_room_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -111,7 +346,7 @@ func (x *ListReportsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReportsRequest.ProtoReflect.Descriptor instead.
 func (*ListReportsRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{0}
+	return file_api_room_room_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListReportsRequest) GetBefore() int64 {
@@ -137,7 +372,7 @@ type ListReportsResponse struct {
 
 func (x *ListReportsResponse) Reset() {
 	*x = ListReportsResponse{}
-	mi := &file_api_room_room_proto_msgTypes[1]
+	mi := &file_api_room_room_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -149,7 +384,7 @@ func (x *ListReportsResponse) String() string {
 func (*ListReportsResponse) ProtoMessage() {}
 
 func (x *ListReportsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[1]
+	mi := &file_api_room_room_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -162,7 +397,7 @@ func (x *ListReportsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReportsResponse.ProtoReflect.Descriptor instead.
 func (*ListReportsResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{1}
+	return file_api_room_room_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListReportsResponse) GetReports() []*Report {
@@ -174,21 +409,23 @@ func (x *ListReportsResponse) GetReports() []*Report {
 
 // Report is of a room, an event of it with its sender, or a user; what it does not name is empty.
 type Report struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	ReceivedMs    int64                  `protobuf:"varint,2,opt,name=received_ms,json=receivedMs,proto3" json:"received_ms,omitempty"`
-	Reporter      string                 `protobuf:"bytes,3,opt,name=reporter,proto3" json:"reporter,omitempty"`
-	RoomId        string                 `protobuf:"bytes,4,opt,name=room_id,json=roomId,proto3" json:"room_id,omitempty"`
-	EventId       string                 `protobuf:"bytes,5,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
-	UserId        string                 `protobuf:"bytes,6,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	Reason        string                 `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Id         int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	ReceivedMs int64                  `protobuf:"varint,2,opt,name=received_ms,json=receivedMs,proto3" json:"received_ms,omitempty"`
+	Reporter   string                 `protobuf:"bytes,3,opt,name=reporter,proto3" json:"reporter,omitempty"`
+	RoomId     string                 `protobuf:"bytes,4,opt,name=room_id,json=roomId,proto3" json:"room_id,omitempty"`
+	EventId    string                 `protobuf:"bytes,5,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	UserId     string                 `protobuf:"bytes,6,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	Reason     string                 `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	// gone says that the reported event, or the reported room, is no longer there.
+	Gone          bool `protobuf:"varint,8,opt,name=gone,proto3" json:"gone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_api_room_room_proto_msgTypes[2]
+	mi := &file_api_room_room_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -200,7 +437,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[2]
+	mi := &file_api_room_room_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -213,7 +450,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{2}
+	return file_api_room_room_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Report) GetId() int64 {
@@ -265,6 +502,77 @@ func (x *Report) GetReason() string {
 	return ""
 }
 
+func (x *Report) GetGone() bool {
+	if x != nil {
+		return x.Gone
+	}
+	return false
+}
+
+// Purged says what was removed from a room. What a follower keeps of it is to be forgotten.
+type Purged struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Every event with a sequence number less than before_seq that is no state event and whose origin_server_ts is less than
+	// before_ms is gone.
+	BeforeMs  int64 `protobuf:"varint,1,opt,name=before_ms,json=beforeMs,proto3" json:"before_ms,omitempty"`
+	BeforeSeq int64 `protobuf:"varint,2,opt,name=before_seq,json=beforeSeq,proto3" json:"before_seq,omitempty"`
+	// room says that the room itself is gone.
+	Room          bool `protobuf:"varint,3,opt,name=room,proto3" json:"room,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Purged) Reset() {
+	*x = Purged{}
+	mi := &file_api_room_room_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Purged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Purged) ProtoMessage() {}
+
+func (x *Purged) ProtoReflect() protoreflect.Message {
+	mi := &file_api_room_room_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Purged.ProtoReflect.Descriptor instead.
+func (*Purged) Descriptor() ([]byte, []int) {
+	return file_api_room_room_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Purged) GetBeforeMs() int64 {
+	if x != nil {
+		return x.BeforeMs
+	}
+	return 0
+}
+
+func (x *Purged) GetBeforeSeq() int64 {
+	if x != nil {
+		return x.BeforeSeq
+	}
+	return 0
+}
+
+func (x *Purged) GetRoom() bool {
+	if x != nil {
+		return x.Room
+	}
+	return false
+}
+
 // EventMeta is what this server keeps beside an event and never signs.
 type EventMeta struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -286,7 +594,7 @@ type EventMeta struct {
 
 func (x *EventMeta) Reset() {
 	*x = EventMeta{}
-	mi := &file_api_room_room_proto_msgTypes[3]
+	mi := &file_api_room_room_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -298,7 +606,7 @@ func (x *EventMeta) String() string {
 func (*EventMeta) ProtoMessage() {}
 
 func (x *EventMeta) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[3]
+	mi := &file_api_room_room_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -311,7 +619,7 @@ func (x *EventMeta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventMeta.ProtoReflect.Descriptor instead.
 func (*EventMeta) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{3}
+	return file_api_room_room_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *EventMeta) GetDeviceId() string {
@@ -395,7 +703,7 @@ type Note struct {
 
 func (x *Note) Reset() {
 	*x = Note{}
-	mi := &file_api_room_room_proto_msgTypes[4]
+	mi := &file_api_room_room_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -407,7 +715,7 @@ func (x *Note) String() string {
 func (*Note) ProtoMessage() {}
 
 func (x *Note) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[4]
+	mi := &file_api_room_room_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -420,7 +728,7 @@ func (x *Note) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Note.ProtoReflect.Descriptor instead.
 func (*Note) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{4}
+	return file_api_room_room_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Note) GetSender() string {
@@ -520,7 +828,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_api_room_room_proto_msgTypes[5]
+	mi := &file_api_room_room_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -532,7 +840,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[5]
+	mi := &file_api_room_room_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -545,7 +853,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{5}
+	return file_api_room_room_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Event) GetEventId() string {
@@ -614,7 +922,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_api_room_room_proto_msgTypes[6]
+	mi := &file_api_room_room_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -626,7 +934,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[6]
+	mi := &file_api_room_room_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -639,7 +947,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{6}
+	return file_api_room_room_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Receipt) GetRoomId() string {
@@ -713,7 +1021,7 @@ type UserRoomsRequest struct {
 
 func (x *UserRoomsRequest) Reset() {
 	*x = UserRoomsRequest{}
-	mi := &file_api_room_room_proto_msgTypes[7]
+	mi := &file_api_room_room_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -725,7 +1033,7 @@ func (x *UserRoomsRequest) String() string {
 func (*UserRoomsRequest) ProtoMessage() {}
 
 func (x *UserRoomsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[7]
+	mi := &file_api_room_room_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -738,7 +1046,7 @@ func (x *UserRoomsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserRoomsRequest.ProtoReflect.Descriptor instead.
 func (*UserRoomsRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{7}
+	return file_api_room_room_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *UserRoomsRequest) GetUserId() string {
@@ -791,13 +1099,15 @@ type UserRoom struct {
 	// was then; empty for none. Only set where the membership changed since.
 	MembershipAfter string `protobuf:"bytes,12,opt,name=membership_after,json=membershipAfter,proto3" json:"membership_after,omitempty"`
 	RoomVersion     string `protobuf:"bytes,13,opt,name=room_version,json=roomVersion,proto3" json:"room_version,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// purged_seq is that of the newest event that was ever purged; 0 for none.
+	PurgedSeq     int64 `protobuf:"varint,14,opt,name=purged_seq,json=purgedSeq,proto3" json:"purged_seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UserRoom) Reset() {
 	*x = UserRoom{}
-	mi := &file_api_room_room_proto_msgTypes[8]
+	mi := &file_api_room_room_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -809,7 +1119,7 @@ func (x *UserRoom) String() string {
 func (*UserRoom) ProtoMessage() {}
 
 func (x *UserRoom) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[8]
+	mi := &file_api_room_room_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -822,7 +1132,7 @@ func (x *UserRoom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserRoom.ProtoReflect.Descriptor instead.
 func (*UserRoom) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{8}
+	return file_api_room_room_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *UserRoom) GetRoomId() string {
@@ -916,6 +1226,13 @@ func (x *UserRoom) GetRoomVersion() string {
 	return ""
 }
 
+func (x *UserRoom) GetPurgedSeq() int64 {
+	if x != nil {
+		return x.PurgedSeq
+	}
+	return 0
+}
+
 type UserRoomsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Rooms []*UserRoom            `protobuf:"bytes,1,rep,name=rooms,proto3" json:"rooms,omitempty"`
@@ -928,7 +1245,7 @@ type UserRoomsResponse struct {
 
 func (x *UserRoomsResponse) Reset() {
 	*x = UserRoomsResponse{}
-	mi := &file_api_room_room_proto_msgTypes[9]
+	mi := &file_api_room_room_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -940,7 +1257,7 @@ func (x *UserRoomsResponse) String() string {
 func (*UserRoomsResponse) ProtoMessage() {}
 
 func (x *UserRoomsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[9]
+	mi := &file_api_room_room_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -953,7 +1270,7 @@ func (x *UserRoomsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserRoomsResponse.ProtoReflect.Descriptor instead.
 func (*UserRoomsResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{9}
+	return file_api_room_room_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *UserRoomsResponse) GetRooms() []*UserRoom {
@@ -986,7 +1303,7 @@ type MembersRequest struct {
 
 func (x *MembersRequest) Reset() {
 	*x = MembersRequest{}
-	mi := &file_api_room_room_proto_msgTypes[10]
+	mi := &file_api_room_room_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -998,7 +1315,7 @@ func (x *MembersRequest) String() string {
 func (*MembersRequest) ProtoMessage() {}
 
 func (x *MembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[10]
+	mi := &file_api_room_room_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1011,7 +1328,7 @@ func (x *MembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersRequest.ProtoReflect.Descriptor instead.
 func (*MembersRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{10}
+	return file_api_room_room_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *MembersRequest) GetRoomIds() []string {
@@ -1036,7 +1353,7 @@ type RoomMembers struct {
 
 func (x *RoomMembers) Reset() {
 	*x = RoomMembers{}
-	mi := &file_api_room_room_proto_msgTypes[11]
+	mi := &file_api_room_room_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1048,7 +1365,7 @@ func (x *RoomMembers) String() string {
 func (*RoomMembers) ProtoMessage() {}
 
 func (x *RoomMembers) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[11]
+	mi := &file_api_room_room_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1061,7 +1378,7 @@ func (x *RoomMembers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomMembers.ProtoReflect.Descriptor instead.
 func (*RoomMembers) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{11}
+	return file_api_room_room_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RoomMembers) GetRoomId() string {
@@ -1115,7 +1432,7 @@ type MembersResponse struct {
 
 func (x *MembersResponse) Reset() {
 	*x = MembersResponse{}
-	mi := &file_api_room_room_proto_msgTypes[12]
+	mi := &file_api_room_room_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1127,7 +1444,7 @@ func (x *MembersResponse) String() string {
 func (*MembersResponse) ProtoMessage() {}
 
 func (x *MembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[12]
+	mi := &file_api_room_room_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1140,7 +1457,7 @@ func (x *MembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersResponse.ProtoReflect.Descriptor instead.
 func (*MembersResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{12}
+	return file_api_room_room_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *MembersResponse) GetRooms() []*RoomMembers {
@@ -1177,7 +1494,7 @@ type TimelineRequest struct {
 
 func (x *TimelineRequest) Reset() {
 	*x = TimelineRequest{}
-	mi := &file_api_room_room_proto_msgTypes[13]
+	mi := &file_api_room_room_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1189,7 +1506,7 @@ func (x *TimelineRequest) String() string {
 func (*TimelineRequest) ProtoMessage() {}
 
 func (x *TimelineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[13]
+	mi := &file_api_room_room_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1202,7 +1519,7 @@ func (x *TimelineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineRequest.ProtoReflect.Descriptor instead.
 func (*TimelineRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{13}
+	return file_api_room_room_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TimelineRequest) GetRoomId() string {
@@ -1304,7 +1621,7 @@ type TimelineResponse struct {
 
 func (x *TimelineResponse) Reset() {
 	*x = TimelineResponse{}
-	mi := &file_api_room_room_proto_msgTypes[14]
+	mi := &file_api_room_room_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1316,7 +1633,7 @@ func (x *TimelineResponse) String() string {
 func (*TimelineResponse) ProtoMessage() {}
 
 func (x *TimelineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[14]
+	mi := &file_api_room_room_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1329,7 +1646,7 @@ func (x *TimelineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineResponse.ProtoReflect.Descriptor instead.
 func (*TimelineResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{14}
+	return file_api_room_room_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TimelineResponse) GetEvents() []*Event {
@@ -1391,7 +1708,7 @@ type PeekRequest struct {
 
 func (x *PeekRequest) Reset() {
 	*x = PeekRequest{}
-	mi := &file_api_room_room_proto_msgTypes[15]
+	mi := &file_api_room_room_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1403,7 +1720,7 @@ func (x *PeekRequest) String() string {
 func (*PeekRequest) ProtoMessage() {}
 
 func (x *PeekRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[15]
+	mi := &file_api_room_room_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1416,7 +1733,7 @@ func (x *PeekRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeekRequest.ProtoReflect.Descriptor instead.
 func (*PeekRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{15}
+	return file_api_room_room_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PeekRequest) GetRoomId() string {
@@ -1475,7 +1792,7 @@ type PeekResponse struct {
 
 func (x *PeekResponse) Reset() {
 	*x = PeekResponse{}
-	mi := &file_api_room_room_proto_msgTypes[16]
+	mi := &file_api_room_room_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1487,7 +1804,7 @@ func (x *PeekResponse) String() string {
 func (*PeekResponse) ProtoMessage() {}
 
 func (x *PeekResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[16]
+	mi := &file_api_room_room_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1500,7 +1817,7 @@ func (x *PeekResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeekResponse.ProtoReflect.Descriptor instead.
 func (*PeekResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{16}
+	return file_api_room_room_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PeekResponse) GetChunk() []byte {
@@ -1546,7 +1863,7 @@ type RelationsRequest struct {
 
 func (x *RelationsRequest) Reset() {
 	*x = RelationsRequest{}
-	mi := &file_api_room_room_proto_msgTypes[17]
+	mi := &file_api_room_room_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1558,7 +1875,7 @@ func (x *RelationsRequest) String() string {
 func (*RelationsRequest) ProtoMessage() {}
 
 func (x *RelationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[17]
+	mi := &file_api_room_room_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1571,7 +1888,7 @@ func (x *RelationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelationsRequest.ProtoReflect.Descriptor instead.
 func (*RelationsRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{17}
+	return file_api_room_room_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RelationsRequest) GetRoomId() string {
@@ -1626,7 +1943,7 @@ type RelationsResponse struct {
 
 func (x *RelationsResponse) Reset() {
 	*x = RelationsResponse{}
-	mi := &file_api_room_room_proto_msgTypes[18]
+	mi := &file_api_room_room_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1638,7 +1955,7 @@ func (x *RelationsResponse) String() string {
 func (*RelationsResponse) ProtoMessage() {}
 
 func (x *RelationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[18]
+	mi := &file_api_room_room_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1651,7 +1968,7 @@ func (x *RelationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelationsResponse.ProtoReflect.Descriptor instead.
 func (*RelationsResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{18}
+	return file_api_room_room_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RelationsResponse) GetRelations() map[string][]byte {
@@ -1680,7 +1997,7 @@ type StateRequest struct {
 
 func (x *StateRequest) Reset() {
 	*x = StateRequest{}
-	mi := &file_api_room_room_proto_msgTypes[19]
+	mi := &file_api_room_room_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1692,7 +2009,7 @@ func (x *StateRequest) String() string {
 func (*StateRequest) ProtoMessage() {}
 
 func (x *StateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[19]
+	mi := &file_api_room_room_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1705,7 +2022,7 @@ func (x *StateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateRequest.ProtoReflect.Descriptor instead.
 func (*StateRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{19}
+	return file_api_room_room_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StateRequest) GetRoomId() string {
@@ -1762,7 +2079,7 @@ type StateKey struct {
 
 func (x *StateKey) Reset() {
 	*x = StateKey{}
-	mi := &file_api_room_room_proto_msgTypes[20]
+	mi := &file_api_room_room_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1774,7 +2091,7 @@ func (x *StateKey) String() string {
 func (*StateKey) ProtoMessage() {}
 
 func (x *StateKey) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[20]
+	mi := &file_api_room_room_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1787,7 +2104,7 @@ func (x *StateKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateKey.ProtoReflect.Descriptor instead.
 func (*StateKey) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{20}
+	return file_api_room_room_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StateKey) GetType() string {
@@ -1822,7 +2139,7 @@ type StateResponse struct {
 
 func (x *StateResponse) Reset() {
 	*x = StateResponse{}
-	mi := &file_api_room_room_proto_msgTypes[21]
+	mi := &file_api_room_room_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1834,7 +2151,7 @@ func (x *StateResponse) String() string {
 func (*StateResponse) ProtoMessage() {}
 
 func (x *StateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[21]
+	mi := &file_api_room_room_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1847,7 +2164,7 @@ func (x *StateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateResponse.ProtoReflect.Descriptor instead.
 func (*StateResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{21}
+	return file_api_room_room_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *StateResponse) GetEvents() []*Event {
@@ -1885,7 +2202,7 @@ type Summary struct {
 
 func (x *Summary) Reset() {
 	*x = Summary{}
-	mi := &file_api_room_room_proto_msgTypes[22]
+	mi := &file_api_room_room_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1897,7 +2214,7 @@ func (x *Summary) String() string {
 func (*Summary) ProtoMessage() {}
 
 func (x *Summary) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[22]
+	mi := &file_api_room_room_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1910,7 +2227,7 @@ func (x *Summary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Summary.ProtoReflect.Descriptor instead.
 func (*Summary) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{22}
+	return file_api_room_room_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Summary) GetHeroes() []string {
@@ -1952,7 +2269,7 @@ type StrippedStateRequest struct {
 
 func (x *StrippedStateRequest) Reset() {
 	*x = StrippedStateRequest{}
-	mi := &file_api_room_room_proto_msgTypes[23]
+	mi := &file_api_room_room_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1964,7 +2281,7 @@ func (x *StrippedStateRequest) String() string {
 func (*StrippedStateRequest) ProtoMessage() {}
 
 func (x *StrippedStateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[23]
+	mi := &file_api_room_room_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1977,7 +2294,7 @@ func (x *StrippedStateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StrippedStateRequest.ProtoReflect.Descriptor instead.
 func (*StrippedStateRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{23}
+	return file_api_room_room_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StrippedStateRequest) GetRoomIds() []string {
@@ -2005,7 +2322,7 @@ type StrippedRoom struct {
 
 func (x *StrippedRoom) Reset() {
 	*x = StrippedRoom{}
-	mi := &file_api_room_room_proto_msgTypes[24]
+	mi := &file_api_room_room_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2017,7 +2334,7 @@ func (x *StrippedRoom) String() string {
 func (*StrippedRoom) ProtoMessage() {}
 
 func (x *StrippedRoom) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[24]
+	mi := &file_api_room_room_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2030,7 +2347,7 @@ func (x *StrippedRoom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StrippedRoom.ProtoReflect.Descriptor instead.
 func (*StrippedRoom) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{24}
+	return file_api_room_room_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StrippedRoom) GetRoomId() string {
@@ -2056,7 +2373,7 @@ type StrippedStateResponse struct {
 
 func (x *StrippedStateResponse) Reset() {
 	*x = StrippedStateResponse{}
-	mi := &file_api_room_room_proto_msgTypes[25]
+	mi := &file_api_room_room_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2068,7 +2385,7 @@ func (x *StrippedStateResponse) String() string {
 func (*StrippedStateResponse) ProtoMessage() {}
 
 func (x *StrippedStateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[25]
+	mi := &file_api_room_room_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2081,7 +2398,7 @@ func (x *StrippedStateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StrippedStateResponse.ProtoReflect.Descriptor instead.
 func (*StrippedStateResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{25}
+	return file_api_room_room_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *StrippedStateResponse) GetRooms() []*StrippedRoom {
@@ -2100,7 +2417,7 @@ type ReceiptsRequest struct {
 
 func (x *ReceiptsRequest) Reset() {
 	*x = ReceiptsRequest{}
-	mi := &file_api_room_room_proto_msgTypes[26]
+	mi := &file_api_room_room_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2112,7 +2429,7 @@ func (x *ReceiptsRequest) String() string {
 func (*ReceiptsRequest) ProtoMessage() {}
 
 func (x *ReceiptsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[26]
+	mi := &file_api_room_room_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2125,7 +2442,7 @@ func (x *ReceiptsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptsRequest.ProtoReflect.Descriptor instead.
 func (*ReceiptsRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{26}
+	return file_api_room_room_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ReceiptsRequest) GetRooms() []*ReceiptsOf {
@@ -2146,7 +2463,7 @@ type ReceiptsOf struct {
 
 func (x *ReceiptsOf) Reset() {
 	*x = ReceiptsOf{}
-	mi := &file_api_room_room_proto_msgTypes[27]
+	mi := &file_api_room_room_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2158,7 +2475,7 @@ func (x *ReceiptsOf) String() string {
 func (*ReceiptsOf) ProtoMessage() {}
 
 func (x *ReceiptsOf) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[27]
+	mi := &file_api_room_room_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2171,7 +2488,7 @@ func (x *ReceiptsOf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptsOf.ProtoReflect.Descriptor instead.
 func (*ReceiptsOf) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{27}
+	return file_api_room_room_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ReceiptsOf) GetRoomId() string {
@@ -2204,7 +2521,7 @@ type ReceiptsResponse struct {
 
 func (x *ReceiptsResponse) Reset() {
 	*x = ReceiptsResponse{}
-	mi := &file_api_room_room_proto_msgTypes[28]
+	mi := &file_api_room_room_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2216,7 +2533,7 @@ func (x *ReceiptsResponse) String() string {
 func (*ReceiptsResponse) ProtoMessage() {}
 
 func (x *ReceiptsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[28]
+	mi := &file_api_room_room_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2229,7 +2546,7 @@ func (x *ReceiptsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptsResponse.ProtoReflect.Descriptor instead.
 func (*ReceiptsResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{28}
+	return file_api_room_room_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ReceiptsResponse) GetReceipts() []*Receipt {
@@ -2248,7 +2565,7 @@ type SetReceiptRequest struct {
 
 func (x *SetReceiptRequest) Reset() {
 	*x = SetReceiptRequest{}
-	mi := &file_api_room_room_proto_msgTypes[29]
+	mi := &file_api_room_room_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2260,7 +2577,7 @@ func (x *SetReceiptRequest) String() string {
 func (*SetReceiptRequest) ProtoMessage() {}
 
 func (x *SetReceiptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[29]
+	mi := &file_api_room_room_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2273,7 +2590,7 @@ func (x *SetReceiptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetReceiptRequest.ProtoReflect.Descriptor instead.
 func (*SetReceiptRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{29}
+	return file_api_room_room_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SetReceiptRequest) GetReceipt() *Receipt {
@@ -2292,7 +2609,7 @@ type SetReceiptResponse struct {
 
 func (x *SetReceiptResponse) Reset() {
 	*x = SetReceiptResponse{}
-	mi := &file_api_room_room_proto_msgTypes[30]
+	mi := &file_api_room_room_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2304,7 +2621,7 @@ func (x *SetReceiptResponse) String() string {
 func (*SetReceiptResponse) ProtoMessage() {}
 
 func (x *SetReceiptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[30]
+	mi := &file_api_room_room_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2317,7 +2634,7 @@ func (x *SetReceiptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetReceiptResponse.ProtoReflect.Descriptor instead.
 func (*SetReceiptResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{30}
+	return file_api_room_room_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SetReceiptResponse) GetPosition() int64 {
@@ -2338,7 +2655,7 @@ type LocateRequest struct {
 
 func (x *LocateRequest) Reset() {
 	*x = LocateRequest{}
-	mi := &file_api_room_room_proto_msgTypes[31]
+	mi := &file_api_room_room_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2350,7 +2667,7 @@ func (x *LocateRequest) String() string {
 func (*LocateRequest) ProtoMessage() {}
 
 func (x *LocateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[31]
+	mi := &file_api_room_room_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2363,7 +2680,7 @@ func (x *LocateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocateRequest.ProtoReflect.Descriptor instead.
 func (*LocateRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{31}
+	return file_api_room_room_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *LocateRequest) GetRoomId() string {
@@ -2402,7 +2719,7 @@ type LocateResponse struct {
 
 func (x *LocateResponse) Reset() {
 	*x = LocateResponse{}
-	mi := &file_api_room_room_proto_msgTypes[32]
+	mi := &file_api_room_room_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2414,7 +2731,7 @@ func (x *LocateResponse) String() string {
 func (*LocateResponse) ProtoMessage() {}
 
 func (x *LocateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[32]
+	mi := &file_api_room_room_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2427,7 +2744,7 @@ func (x *LocateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocateResponse.ProtoReflect.Descriptor instead.
 func (*LocateResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{32}
+	return file_api_room_room_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *LocateResponse) GetPosition() int64 {
@@ -2486,7 +2803,7 @@ type NotesRequest struct {
 
 func (x *NotesRequest) Reset() {
 	*x = NotesRequest{}
-	mi := &file_api_room_room_proto_msgTypes[33]
+	mi := &file_api_room_room_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2498,7 +2815,7 @@ func (x *NotesRequest) String() string {
 func (*NotesRequest) ProtoMessage() {}
 
 func (x *NotesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[33]
+	mi := &file_api_room_room_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2511,7 +2828,7 @@ func (x *NotesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotesRequest.ProtoReflect.Descriptor instead.
 func (*NotesRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{33}
+	return file_api_room_room_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *NotesRequest) GetRoomId() string {
@@ -2548,14 +2865,16 @@ type NotesResponse struct {
 	// more says that the range has more notes than one answer: ask again after the last.
 	More bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
 	// joined_seq is where the user's present join began; 0 where they are not joined.
-	JoinedSeq     int64 `protobuf:"varint,3,opt,name=joined_seq,json=joinedSeq,proto3" json:"joined_seq,omitempty"`
+	JoinedSeq int64 `protobuf:"varint,3,opt,name=joined_seq,json=joinedSeq,proto3" json:"joined_seq,omitempty"`
+	// through is up to which sequence number the notes are all there are: events that were purged have none.
+	Through       int64 `protobuf:"varint,4,opt,name=through,proto3" json:"through,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *NotesResponse) Reset() {
 	*x = NotesResponse{}
-	mi := &file_api_room_room_proto_msgTypes[34]
+	mi := &file_api_room_room_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2567,7 +2886,7 @@ func (x *NotesResponse) String() string {
 func (*NotesResponse) ProtoMessage() {}
 
 func (x *NotesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[34]
+	mi := &file_api_room_room_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2580,7 +2899,7 @@ func (x *NotesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotesResponse.ProtoReflect.Descriptor instead.
 func (*NotesResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{34}
+	return file_api_room_room_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *NotesResponse) GetNotes() []*NoteAt {
@@ -2604,6 +2923,13 @@ func (x *NotesResponse) GetJoinedSeq() int64 {
 	return 0
 }
 
+func (x *NotesResponse) GetThrough() int64 {
+	if x != nil {
+		return x.Through
+	}
+	return 0
+}
+
 type NoteAt struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Seq           int64                  `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
@@ -2616,7 +2942,7 @@ type NoteAt struct {
 
 func (x *NoteAt) Reset() {
 	*x = NoteAt{}
-	mi := &file_api_room_room_proto_msgTypes[35]
+	mi := &file_api_room_room_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2628,7 +2954,7 @@ func (x *NoteAt) String() string {
 func (*NoteAt) ProtoMessage() {}
 
 func (x *NoteAt) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[35]
+	mi := &file_api_room_room_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2641,7 +2967,7 @@ func (x *NoteAt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoteAt.ProtoReflect.Descriptor instead.
 func (*NoteAt) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{35}
+	return file_api_room_room_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *NoteAt) GetSeq() int64 {
@@ -2682,7 +3008,7 @@ type EventsAtRequest struct {
 
 func (x *EventsAtRequest) Reset() {
 	*x = EventsAtRequest{}
-	mi := &file_api_room_room_proto_msgTypes[36]
+	mi := &file_api_room_room_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2694,7 +3020,7 @@ func (x *EventsAtRequest) String() string {
 func (*EventsAtRequest) ProtoMessage() {}
 
 func (x *EventsAtRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[36]
+	mi := &file_api_room_room_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2707,7 +3033,7 @@ func (x *EventsAtRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventsAtRequest.ProtoReflect.Descriptor instead.
 func (*EventsAtRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{36}
+	return file_api_room_room_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *EventsAtRequest) GetRoomId() string {
@@ -2733,7 +3059,7 @@ type EventsAtResponse struct {
 
 func (x *EventsAtResponse) Reset() {
 	*x = EventsAtResponse{}
-	mi := &file_api_room_room_proto_msgTypes[37]
+	mi := &file_api_room_room_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2745,7 +3071,7 @@ func (x *EventsAtResponse) String() string {
 func (*EventsAtResponse) ProtoMessage() {}
 
 func (x *EventsAtResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[37]
+	mi := &file_api_room_room_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2758,7 +3084,7 @@ func (x *EventsAtResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventsAtResponse.ProtoReflect.Descriptor instead.
 func (*EventsAtResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{37}
+	return file_api_room_room_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *EventsAtResponse) GetEvents() []*Event {
@@ -2778,7 +3104,7 @@ type MembershipRequest struct {
 
 func (x *MembershipRequest) Reset() {
 	*x = MembershipRequest{}
-	mi := &file_api_room_room_proto_msgTypes[38]
+	mi := &file_api_room_room_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2790,7 +3116,7 @@ func (x *MembershipRequest) String() string {
 func (*MembershipRequest) ProtoMessage() {}
 
 func (x *MembershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[38]
+	mi := &file_api_room_room_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2803,7 +3129,7 @@ func (x *MembershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembershipRequest.ProtoReflect.Descriptor instead.
 func (*MembershipRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{38}
+	return file_api_room_room_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *MembershipRequest) GetRoomId() string {
@@ -2830,7 +3156,7 @@ type MembershipResponse struct {
 
 func (x *MembershipResponse) Reset() {
 	*x = MembershipResponse{}
-	mi := &file_api_room_room_proto_msgTypes[39]
+	mi := &file_api_room_room_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2842,7 +3168,7 @@ func (x *MembershipResponse) String() string {
 func (*MembershipResponse) ProtoMessage() {}
 
 func (x *MembershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[39]
+	mi := &file_api_room_room_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2855,7 +3181,7 @@ func (x *MembershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembershipResponse.ProtoReflect.Descriptor instead.
 func (*MembershipResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{39}
+	return file_api_room_room_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *MembershipResponse) GetMembership() string {
@@ -2877,7 +3203,7 @@ type Moment struct {
 
 func (x *Moment) Reset() {
 	*x = Moment{}
-	mi := &file_api_room_room_proto_msgTypes[40]
+	mi := &file_api_room_room_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2889,7 +3215,7 @@ func (x *Moment) String() string {
 func (*Moment) ProtoMessage() {}
 
 func (x *Moment) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[40]
+	mi := &file_api_room_room_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2902,7 +3228,7 @@ func (x *Moment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Moment.ProtoReflect.Descriptor instead.
 func (*Moment) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{40}
+	return file_api_room_room_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Moment) GetEpoch() uint64 {
@@ -2935,7 +3261,7 @@ type PeersRequest struct {
 
 func (x *PeersRequest) Reset() {
 	*x = PeersRequest{}
-	mi := &file_api_room_room_proto_msgTypes[41]
+	mi := &file_api_room_room_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2947,7 +3273,7 @@ func (x *PeersRequest) String() string {
 func (*PeersRequest) ProtoMessage() {}
 
 func (x *PeersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[41]
+	mi := &file_api_room_room_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2960,7 +3286,7 @@ func (x *PeersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeersRequest.ProtoReflect.Descriptor instead.
 func (*PeersRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{41}
+	return file_api_room_room_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *PeersRequest) GetUserId() string {
@@ -3012,7 +3338,7 @@ type PeersResponse struct {
 
 func (x *PeersResponse) Reset() {
 	*x = PeersResponse{}
-	mi := &file_api_room_room_proto_msgTypes[42]
+	mi := &file_api_room_room_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3024,7 +3350,7 @@ func (x *PeersResponse) String() string {
 func (*PeersResponse) ProtoMessage() {}
 
 func (x *PeersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[42]
+	mi := &file_api_room_room_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3037,7 +3363,7 @@ func (x *PeersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeersResponse.ProtoReflect.Descriptor instead.
 func (*PeersResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{42}
+	return file_api_room_room_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *PeersResponse) GetShared() []string {
@@ -3070,7 +3396,7 @@ type EncryptedRoomsRequest struct {
 
 func (x *EncryptedRoomsRequest) Reset() {
 	*x = EncryptedRoomsRequest{}
-	mi := &file_api_room_room_proto_msgTypes[43]
+	mi := &file_api_room_room_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3082,7 +3408,7 @@ func (x *EncryptedRoomsRequest) String() string {
 func (*EncryptedRoomsRequest) ProtoMessage() {}
 
 func (x *EncryptedRoomsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[43]
+	mi := &file_api_room_room_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3095,7 +3421,7 @@ func (x *EncryptedRoomsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EncryptedRoomsRequest.ProtoReflect.Descriptor instead.
 func (*EncryptedRoomsRequest) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{43}
+	return file_api_room_room_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *EncryptedRoomsRequest) GetUserIds() []string {
@@ -3115,7 +3441,7 @@ type EncryptedRoomsResponse struct {
 
 func (x *EncryptedRoomsResponse) Reset() {
 	*x = EncryptedRoomsResponse{}
-	mi := &file_api_room_room_proto_msgTypes[44]
+	mi := &file_api_room_room_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3127,7 +3453,7 @@ func (x *EncryptedRoomsResponse) String() string {
 func (*EncryptedRoomsResponse) ProtoMessage() {}
 
 func (x *EncryptedRoomsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[44]
+	mi := &file_api_room_room_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3140,7 +3466,7 @@ func (x *EncryptedRoomsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EncryptedRoomsResponse.ProtoReflect.Descriptor instead.
 func (*EncryptedRoomsResponse) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{44}
+	return file_api_room_room_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *EncryptedRoomsResponse) GetUsers() []*EncryptedRoomsOf {
@@ -3162,7 +3488,7 @@ type EncryptedRoomsOf struct {
 
 func (x *EncryptedRoomsOf) Reset() {
 	*x = EncryptedRoomsOf{}
-	mi := &file_api_room_room_proto_msgTypes[45]
+	mi := &file_api_room_room_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3174,7 +3500,7 @@ func (x *EncryptedRoomsOf) String() string {
 func (*EncryptedRoomsOf) ProtoMessage() {}
 
 func (x *EncryptedRoomsOf) ProtoReflect() protoreflect.Message {
-	mi := &file_api_room_room_proto_msgTypes[45]
+	mi := &file_api_room_room_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3187,7 +3513,7 @@ func (x *EncryptedRoomsOf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EncryptedRoomsOf.ProtoReflect.Descriptor instead.
 func (*EncryptedRoomsOf) Descriptor() ([]byte, []int) {
-	return file_api_room_room_proto_rawDescGZIP(), []int{45}
+	return file_api_room_room_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *EncryptedRoomsOf) GetUserId() string {
@@ -3215,12 +3541,26 @@ var File_api_room_room_proto protoreflect.FileDescriptor
 
 const file_api_room_room_proto_rawDesc = "" +
 	"\n" +
-	"\x13api/room/room.proto\x12\x0fhongyan.room.v1\"B\n" +
+	"\x13api/room/room.proto\x12\x0fhongyan.room.v1\"l\n" +
+	"\fPurgeRequest\x12\x17\n" +
+	"\aroom_id\x18\x01 \x01(\tR\x06roomId\x12\x1b\n" +
+	"\tbefore_ms\x18\x02 \x01(\x03R\bbeforeMs\x12\x10\n" +
+	"\x03all\x18\x03 \x01(\bR\x03all\x12\x14\n" +
+	"\x05force\x18\x04 \x01(\bR\x05force\"e\n" +
+	"\rPurgeResponse\x12\x16\n" +
+	"\x06events\x18\x01 \x01(\x03R\x06events\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x03R\x05bytes\x12\x12\n" +
+	"\x04left\x18\x03 \x01(\x03R\x04left\x12\x12\n" +
+	"\x04more\x18\x04 \x01(\bR\x04more\"\x10\n" +
+	"\x0eCompactRequest\"?\n" +
+	"\x0fCompactResponse\x12\x16\n" +
+	"\x06before\x18\x01 \x01(\x03R\x06before\x12\x14\n" +
+	"\x05after\x18\x02 \x01(\x03R\x05after\"B\n" +
 	"\x12ListReportsRequest\x12\x16\n" +
 	"\x06before\x18\x01 \x01(\x03R\x06before\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x05R\x05limit\"H\n" +
 	"\x13ListReportsResponse\x121\n" +
-	"\areports\x18\x01 \x03(\v2\x17.hongyan.room.v1.ReportR\areports\"\xba\x01\n" +
+	"\areports\x18\x01 \x03(\v2\x17.hongyan.room.v1.ReportR\areports\"\xce\x01\n" +
 	"\x06Report\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x1f\n" +
 	"\vreceived_ms\x18\x02 \x01(\x03R\n" +
@@ -3229,7 +3569,13 @@ const file_api_room_room_proto_rawDesc = "" +
 	"\aroom_id\x18\x04 \x01(\tR\x06roomId\x12\x19\n" +
 	"\bevent_id\x18\x05 \x01(\tR\aeventId\x12\x17\n" +
 	"\auser_id\x18\x06 \x01(\tR\x06userId\x12\x16\n" +
-	"\x06reason\x18\a \x01(\tR\x06reason\"\xa3\x02\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x12\x12\n" +
+	"\x04gone\x18\b \x01(\bR\x04gone\"X\n" +
+	"\x06Purged\x12\x1b\n" +
+	"\tbefore_ms\x18\x01 \x01(\x03R\bbeforeMs\x12\x1d\n" +
+	"\n" +
+	"before_seq\x18\x02 \x01(\x03R\tbeforeSeq\x12\x12\n" +
+	"\x04room\x18\x03 \x01(\bR\x04room\"\xa3\x02\n" +
 	"\tEventMeta\x12\x1b\n" +
 	"\tdevice_id\x18\x01 \x01(\tR\bdeviceId\x12\x15\n" +
 	"\x06txn_id\x18\x02 \x01(\tR\x05txnId\x12%\n" +
@@ -3285,7 +3631,7 @@ const file_api_room_room_proto_rawDesc = "" +
 	"\n" +
 	"AfterEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\x05R\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\x91\x03\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xb0\x03\n" +
 	"\bUserRoom\x12\x17\n" +
 	"\aroom_id\x18\x01 \x01(\tR\x06roomId\x12\x14\n" +
 	"\x05shard\x18\x02 \x01(\x05R\x05shard\x12\x1e\n" +
@@ -3302,7 +3648,9 @@ const file_api_room_room_proto_rawDesc = "" +
 	" \x01(\x03R\fheadPosition\x12)\n" +
 	"\x10receipt_position\x18\v \x01(\x03R\x0freceiptPosition\x12)\n" +
 	"\x10membership_after\x18\f \x01(\tR\x0fmembershipAfter\x12!\n" +
-	"\froom_version\x18\r \x01(\tR\vroomVersion\"p\n" +
+	"\froom_version\x18\r \x01(\tR\vroomVersion\x12\x1d\n" +
+	"\n" +
+	"purged_seq\x18\x0e \x01(\x03R\tpurgedSeq\"p\n" +
 	"\x11UserRoomsResponse\x12/\n" +
 	"\x05rooms\x18\x01 \x03(\v2\x19.hongyan.room.v1.UserRoomR\x05rooms\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
@@ -3419,12 +3767,13 @@ const file_api_room_room_proto_rawDesc = "" +
 	"\aroom_id\x18\x01 \x01(\tR\x06roomId\x12\x14\n" +
 	"\x05after\x18\x02 \x01(\x03R\x05after\x12\x18\n" +
 	"\athrough\x18\x03 \x01(\x03R\athrough\x12\x1b\n" +
-	"\tjoined_by\x18\x04 \x01(\tR\bjoinedBy\"q\n" +
+	"\tjoined_by\x18\x04 \x01(\tR\bjoinedBy\"\x8b\x01\n" +
 	"\rNotesResponse\x12-\n" +
 	"\x05notes\x18\x01 \x03(\v2\x17.hongyan.room.v1.NoteAtR\x05notes\x12\x12\n" +
 	"\x04more\x18\x02 \x01(\bR\x04more\x12\x1d\n" +
 	"\n" +
-	"joined_seq\x18\x03 \x01(\x03R\tjoinedSeq\"}\n" +
+	"joined_seq\x18\x03 \x01(\x03R\tjoinedSeq\x12\x18\n" +
+	"\athrough\x18\x04 \x01(\x03R\athrough\"}\n" +
 	"\x06NoteAt\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x03R\x03seq\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\x03R\bposition\x12)\n" +
@@ -3465,11 +3814,12 @@ const file_api_room_room_proto_rawDesc = "" +
 	"\x10EncryptedRoomsOf\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x19\n" +
 	"\broom_ids\x18\x02 \x03(\tR\aroomIds\x12&\n" +
-	"\x0fformer_room_ids\x18\x03 \x03(\tR\rformerRoomIds*U\n" +
+	"\x0fformer_room_ids\x18\x03 \x03(\tR\rformerRoomIds*l\n" +
 	"\tEntryKind\x12\x1a\n" +
 	"\x16ENTRY_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10ENTRY_KIND_EVENT\x10\x01\x12\x16\n" +
-	"\x12ENTRY_KIND_RECEIPT\x10\x022\xc8\t\n" +
+	"\x12ENTRY_KIND_RECEIPT\x10\x02\x12\x15\n" +
+	"\x11ENTRY_KIND_PURGED\x10\x032\xc8\t\n" +
 	"\x04Room\x12R\n" +
 	"\tUserRooms\x12!.hongyan.room.v1.UserRoomsRequest\x1a\".hongyan.room.v1.UserRoomsResponse\x12L\n" +
 	"\aMembers\x12\x1f.hongyan.room.v1.MembersRequest\x1a .hongyan.room.v1.MembersResponse\x12O\n" +
@@ -3487,10 +3837,12 @@ const file_api_room_room_proto_rawDesc = "" +
 	"\x05Notes\x12\x1d.hongyan.room.v1.NotesRequest\x1a\x1e.hongyan.room.v1.NotesResponse\x12O\n" +
 	"\bEventsAt\x12 .hongyan.room.v1.EventsAtRequest\x1a!.hongyan.room.v1.EventsAtResponse\x12F\n" +
 	"\x05Peers\x12\x1d.hongyan.room.v1.PeersRequest\x1a\x1e.hongyan.room.v1.PeersResponse\x12a\n" +
-	"\x0eEncryptedRooms\x12&.hongyan.room.v1.EncryptedRoomsRequest\x1a'.hongyan.room.v1.EncryptedRoomsResponse2f\n" +
+	"\x0eEncryptedRooms\x12&.hongyan.room.v1.EncryptedRoomsRequest\x1a'.hongyan.room.v1.EncryptedRoomsResponse2\xfc\x01\n" +
 	"\n" +
 	"Moderation\x12X\n" +
-	"\vListReports\x12#.hongyan.room.v1.ListReportsRequest\x1a$.hongyan.room.v1.ListReportsResponseB\x19Z\x17hongyan/api/room;roompbb\x06proto3"
+	"\vListReports\x12#.hongyan.room.v1.ListReportsRequest\x1a$.hongyan.room.v1.ListReportsResponse\x12F\n" +
+	"\x05Purge\x12\x1d.hongyan.room.v1.PurgeRequest\x1a\x1e.hongyan.room.v1.PurgeResponse\x12L\n" +
+	"\aCompact\x12\x1f.hongyan.room.v1.CompactRequest\x1a .hongyan.room.v1.CompactResponseB\x19Z\x17hongyan/api/room;roompbb\x06proto3"
 
 var (
 	file_api_room_room_proto_rawDescOnce sync.Once
@@ -3505,118 +3857,127 @@ func file_api_room_room_proto_rawDescGZIP() []byte {
 }
 
 var file_api_room_room_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_api_room_room_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_api_room_room_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
 var file_api_room_room_proto_goTypes = []any{
 	(EntryKind)(0),                 // 0: hongyan.room.v1.EntryKind
-	(*ListReportsRequest)(nil),     // 1: hongyan.room.v1.ListReportsRequest
-	(*ListReportsResponse)(nil),    // 2: hongyan.room.v1.ListReportsResponse
-	(*Report)(nil),                 // 3: hongyan.room.v1.Report
-	(*EventMeta)(nil),              // 4: hongyan.room.v1.EventMeta
-	(*Note)(nil),                   // 5: hongyan.room.v1.Note
-	(*Event)(nil),                  // 6: hongyan.room.v1.Event
-	(*Receipt)(nil),                // 7: hongyan.room.v1.Receipt
-	(*UserRoomsRequest)(nil),       // 8: hongyan.room.v1.UserRoomsRequest
-	(*UserRoom)(nil),               // 9: hongyan.room.v1.UserRoom
-	(*UserRoomsResponse)(nil),      // 10: hongyan.room.v1.UserRoomsResponse
-	(*MembersRequest)(nil),         // 11: hongyan.room.v1.MembersRequest
-	(*RoomMembers)(nil),            // 12: hongyan.room.v1.RoomMembers
-	(*MembersResponse)(nil),        // 13: hongyan.room.v1.MembersResponse
-	(*TimelineRequest)(nil),        // 14: hongyan.room.v1.TimelineRequest
-	(*TimelineResponse)(nil),       // 15: hongyan.room.v1.TimelineResponse
-	(*PeekRequest)(nil),            // 16: hongyan.room.v1.PeekRequest
-	(*PeekResponse)(nil),           // 17: hongyan.room.v1.PeekResponse
-	(*RelationsRequest)(nil),       // 18: hongyan.room.v1.RelationsRequest
-	(*RelationsResponse)(nil),      // 19: hongyan.room.v1.RelationsResponse
-	(*StateRequest)(nil),           // 20: hongyan.room.v1.StateRequest
-	(*StateKey)(nil),               // 21: hongyan.room.v1.StateKey
-	(*StateResponse)(nil),          // 22: hongyan.room.v1.StateResponse
-	(*Summary)(nil),                // 23: hongyan.room.v1.Summary
-	(*StrippedStateRequest)(nil),   // 24: hongyan.room.v1.StrippedStateRequest
-	(*StrippedRoom)(nil),           // 25: hongyan.room.v1.StrippedRoom
-	(*StrippedStateResponse)(nil),  // 26: hongyan.room.v1.StrippedStateResponse
-	(*ReceiptsRequest)(nil),        // 27: hongyan.room.v1.ReceiptsRequest
-	(*ReceiptsOf)(nil),             // 28: hongyan.room.v1.ReceiptsOf
-	(*ReceiptsResponse)(nil),       // 29: hongyan.room.v1.ReceiptsResponse
-	(*SetReceiptRequest)(nil),      // 30: hongyan.room.v1.SetReceiptRequest
-	(*SetReceiptResponse)(nil),     // 31: hongyan.room.v1.SetReceiptResponse
-	(*LocateRequest)(nil),          // 32: hongyan.room.v1.LocateRequest
-	(*LocateResponse)(nil),         // 33: hongyan.room.v1.LocateResponse
-	(*NotesRequest)(nil),           // 34: hongyan.room.v1.NotesRequest
-	(*NotesResponse)(nil),          // 35: hongyan.room.v1.NotesResponse
-	(*NoteAt)(nil),                 // 36: hongyan.room.v1.NoteAt
-	(*EventsAtRequest)(nil),        // 37: hongyan.room.v1.EventsAtRequest
-	(*EventsAtResponse)(nil),       // 38: hongyan.room.v1.EventsAtResponse
-	(*MembershipRequest)(nil),      // 39: hongyan.room.v1.MembershipRequest
-	(*MembershipResponse)(nil),     // 40: hongyan.room.v1.MembershipResponse
-	(*Moment)(nil),                 // 41: hongyan.room.v1.Moment
-	(*PeersRequest)(nil),           // 42: hongyan.room.v1.PeersRequest
-	(*PeersResponse)(nil),          // 43: hongyan.room.v1.PeersResponse
-	(*EncryptedRoomsRequest)(nil),  // 44: hongyan.room.v1.EncryptedRoomsRequest
-	(*EncryptedRoomsResponse)(nil), // 45: hongyan.room.v1.EncryptedRoomsResponse
-	(*EncryptedRoomsOf)(nil),       // 46: hongyan.room.v1.EncryptedRoomsOf
-	nil,                            // 47: hongyan.room.v1.Note.LevelsEntry
-	nil,                            // 48: hongyan.room.v1.UserRoomsRequest.AfterEntry
-	nil,                            // 49: hongyan.room.v1.RelationsResponse.RelationsEntry
-	nil,                            // 50: hongyan.room.v1.Moment.PositionsEntry
+	(*PurgeRequest)(nil),           // 1: hongyan.room.v1.PurgeRequest
+	(*PurgeResponse)(nil),          // 2: hongyan.room.v1.PurgeResponse
+	(*CompactRequest)(nil),         // 3: hongyan.room.v1.CompactRequest
+	(*CompactResponse)(nil),        // 4: hongyan.room.v1.CompactResponse
+	(*ListReportsRequest)(nil),     // 5: hongyan.room.v1.ListReportsRequest
+	(*ListReportsResponse)(nil),    // 6: hongyan.room.v1.ListReportsResponse
+	(*Report)(nil),                 // 7: hongyan.room.v1.Report
+	(*Purged)(nil),                 // 8: hongyan.room.v1.Purged
+	(*EventMeta)(nil),              // 9: hongyan.room.v1.EventMeta
+	(*Note)(nil),                   // 10: hongyan.room.v1.Note
+	(*Event)(nil),                  // 11: hongyan.room.v1.Event
+	(*Receipt)(nil),                // 12: hongyan.room.v1.Receipt
+	(*UserRoomsRequest)(nil),       // 13: hongyan.room.v1.UserRoomsRequest
+	(*UserRoom)(nil),               // 14: hongyan.room.v1.UserRoom
+	(*UserRoomsResponse)(nil),      // 15: hongyan.room.v1.UserRoomsResponse
+	(*MembersRequest)(nil),         // 16: hongyan.room.v1.MembersRequest
+	(*RoomMembers)(nil),            // 17: hongyan.room.v1.RoomMembers
+	(*MembersResponse)(nil),        // 18: hongyan.room.v1.MembersResponse
+	(*TimelineRequest)(nil),        // 19: hongyan.room.v1.TimelineRequest
+	(*TimelineResponse)(nil),       // 20: hongyan.room.v1.TimelineResponse
+	(*PeekRequest)(nil),            // 21: hongyan.room.v1.PeekRequest
+	(*PeekResponse)(nil),           // 22: hongyan.room.v1.PeekResponse
+	(*RelationsRequest)(nil),       // 23: hongyan.room.v1.RelationsRequest
+	(*RelationsResponse)(nil),      // 24: hongyan.room.v1.RelationsResponse
+	(*StateRequest)(nil),           // 25: hongyan.room.v1.StateRequest
+	(*StateKey)(nil),               // 26: hongyan.room.v1.StateKey
+	(*StateResponse)(nil),          // 27: hongyan.room.v1.StateResponse
+	(*Summary)(nil),                // 28: hongyan.room.v1.Summary
+	(*StrippedStateRequest)(nil),   // 29: hongyan.room.v1.StrippedStateRequest
+	(*StrippedRoom)(nil),           // 30: hongyan.room.v1.StrippedRoom
+	(*StrippedStateResponse)(nil),  // 31: hongyan.room.v1.StrippedStateResponse
+	(*ReceiptsRequest)(nil),        // 32: hongyan.room.v1.ReceiptsRequest
+	(*ReceiptsOf)(nil),             // 33: hongyan.room.v1.ReceiptsOf
+	(*ReceiptsResponse)(nil),       // 34: hongyan.room.v1.ReceiptsResponse
+	(*SetReceiptRequest)(nil),      // 35: hongyan.room.v1.SetReceiptRequest
+	(*SetReceiptResponse)(nil),     // 36: hongyan.room.v1.SetReceiptResponse
+	(*LocateRequest)(nil),          // 37: hongyan.room.v1.LocateRequest
+	(*LocateResponse)(nil),         // 38: hongyan.room.v1.LocateResponse
+	(*NotesRequest)(nil),           // 39: hongyan.room.v1.NotesRequest
+	(*NotesResponse)(nil),          // 40: hongyan.room.v1.NotesResponse
+	(*NoteAt)(nil),                 // 41: hongyan.room.v1.NoteAt
+	(*EventsAtRequest)(nil),        // 42: hongyan.room.v1.EventsAtRequest
+	(*EventsAtResponse)(nil),       // 43: hongyan.room.v1.EventsAtResponse
+	(*MembershipRequest)(nil),      // 44: hongyan.room.v1.MembershipRequest
+	(*MembershipResponse)(nil),     // 45: hongyan.room.v1.MembershipResponse
+	(*Moment)(nil),                 // 46: hongyan.room.v1.Moment
+	(*PeersRequest)(nil),           // 47: hongyan.room.v1.PeersRequest
+	(*PeersResponse)(nil),          // 48: hongyan.room.v1.PeersResponse
+	(*EncryptedRoomsRequest)(nil),  // 49: hongyan.room.v1.EncryptedRoomsRequest
+	(*EncryptedRoomsResponse)(nil), // 50: hongyan.room.v1.EncryptedRoomsResponse
+	(*EncryptedRoomsOf)(nil),       // 51: hongyan.room.v1.EncryptedRoomsOf
+	nil,                            // 52: hongyan.room.v1.Note.LevelsEntry
+	nil,                            // 53: hongyan.room.v1.UserRoomsRequest.AfterEntry
+	nil,                            // 54: hongyan.room.v1.RelationsResponse.RelationsEntry
+	nil,                            // 55: hongyan.room.v1.Moment.PositionsEntry
 }
 var file_api_room_room_proto_depIdxs = []int32{
-	3,  // 0: hongyan.room.v1.ListReportsResponse.reports:type_name -> hongyan.room.v1.Report
-	5,  // 1: hongyan.room.v1.EventMeta.note:type_name -> hongyan.room.v1.Note
-	47, // 2: hongyan.room.v1.Note.levels:type_name -> hongyan.room.v1.Note.LevelsEntry
-	4,  // 3: hongyan.room.v1.Event.meta:type_name -> hongyan.room.v1.EventMeta
-	48, // 4: hongyan.room.v1.UserRoomsRequest.after:type_name -> hongyan.room.v1.UserRoomsRequest.AfterEntry
-	9,  // 5: hongyan.room.v1.UserRoomsResponse.rooms:type_name -> hongyan.room.v1.UserRoom
-	12, // 6: hongyan.room.v1.MembersResponse.rooms:type_name -> hongyan.room.v1.RoomMembers
-	6,  // 7: hongyan.room.v1.TimelineResponse.events:type_name -> hongyan.room.v1.Event
-	49, // 8: hongyan.room.v1.RelationsResponse.relations:type_name -> hongyan.room.v1.RelationsResponse.RelationsEntry
-	21, // 9: hongyan.room.v1.StateRequest.keys:type_name -> hongyan.room.v1.StateKey
-	6,  // 10: hongyan.room.v1.StateResponse.events:type_name -> hongyan.room.v1.Event
-	23, // 11: hongyan.room.v1.StateResponse.summary:type_name -> hongyan.room.v1.Summary
-	25, // 12: hongyan.room.v1.StrippedStateResponse.rooms:type_name -> hongyan.room.v1.StrippedRoom
-	28, // 13: hongyan.room.v1.ReceiptsRequest.rooms:type_name -> hongyan.room.v1.ReceiptsOf
-	7,  // 14: hongyan.room.v1.ReceiptsResponse.receipts:type_name -> hongyan.room.v1.Receipt
-	7,  // 15: hongyan.room.v1.SetReceiptRequest.receipt:type_name -> hongyan.room.v1.Receipt
-	36, // 16: hongyan.room.v1.NotesResponse.notes:type_name -> hongyan.room.v1.NoteAt
-	5,  // 17: hongyan.room.v1.NoteAt.note:type_name -> hongyan.room.v1.Note
-	6,  // 18: hongyan.room.v1.EventsAtResponse.events:type_name -> hongyan.room.v1.Event
-	50, // 19: hongyan.room.v1.Moment.positions:type_name -> hongyan.room.v1.Moment.PositionsEntry
-	41, // 20: hongyan.room.v1.PeersRequest.after:type_name -> hongyan.room.v1.Moment
-	41, // 21: hongyan.room.v1.PeersRequest.through:type_name -> hongyan.room.v1.Moment
-	46, // 22: hongyan.room.v1.EncryptedRoomsResponse.users:type_name -> hongyan.room.v1.EncryptedRoomsOf
-	8,  // 23: hongyan.room.v1.Room.UserRooms:input_type -> hongyan.room.v1.UserRoomsRequest
-	11, // 24: hongyan.room.v1.Room.Members:input_type -> hongyan.room.v1.MembersRequest
-	14, // 25: hongyan.room.v1.Room.Timeline:input_type -> hongyan.room.v1.TimelineRequest
-	16, // 26: hongyan.room.v1.Room.Peek:input_type -> hongyan.room.v1.PeekRequest
-	18, // 27: hongyan.room.v1.Room.Relations:input_type -> hongyan.room.v1.RelationsRequest
-	20, // 28: hongyan.room.v1.Room.State:input_type -> hongyan.room.v1.StateRequest
-	24, // 29: hongyan.room.v1.Room.StrippedState:input_type -> hongyan.room.v1.StrippedStateRequest
-	27, // 30: hongyan.room.v1.Room.Receipts:input_type -> hongyan.room.v1.ReceiptsRequest
-	30, // 31: hongyan.room.v1.Room.SetReceipt:input_type -> hongyan.room.v1.SetReceiptRequest
-	32, // 32: hongyan.room.v1.Room.Locate:input_type -> hongyan.room.v1.LocateRequest
-	39, // 33: hongyan.room.v1.Room.Membership:input_type -> hongyan.room.v1.MembershipRequest
-	34, // 34: hongyan.room.v1.Room.Notes:input_type -> hongyan.room.v1.NotesRequest
-	37, // 35: hongyan.room.v1.Room.EventsAt:input_type -> hongyan.room.v1.EventsAtRequest
-	42, // 36: hongyan.room.v1.Room.Peers:input_type -> hongyan.room.v1.PeersRequest
-	44, // 37: hongyan.room.v1.Room.EncryptedRooms:input_type -> hongyan.room.v1.EncryptedRoomsRequest
-	1,  // 38: hongyan.room.v1.Moderation.ListReports:input_type -> hongyan.room.v1.ListReportsRequest
-	10, // 39: hongyan.room.v1.Room.UserRooms:output_type -> hongyan.room.v1.UserRoomsResponse
-	13, // 40: hongyan.room.v1.Room.Members:output_type -> hongyan.room.v1.MembersResponse
-	15, // 41: hongyan.room.v1.Room.Timeline:output_type -> hongyan.room.v1.TimelineResponse
-	17, // 42: hongyan.room.v1.Room.Peek:output_type -> hongyan.room.v1.PeekResponse
-	19, // 43: hongyan.room.v1.Room.Relations:output_type -> hongyan.room.v1.RelationsResponse
-	22, // 44: hongyan.room.v1.Room.State:output_type -> hongyan.room.v1.StateResponse
-	26, // 45: hongyan.room.v1.Room.StrippedState:output_type -> hongyan.room.v1.StrippedStateResponse
-	29, // 46: hongyan.room.v1.Room.Receipts:output_type -> hongyan.room.v1.ReceiptsResponse
-	31, // 47: hongyan.room.v1.Room.SetReceipt:output_type -> hongyan.room.v1.SetReceiptResponse
-	33, // 48: hongyan.room.v1.Room.Locate:output_type -> hongyan.room.v1.LocateResponse
-	40, // 49: hongyan.room.v1.Room.Membership:output_type -> hongyan.room.v1.MembershipResponse
-	35, // 50: hongyan.room.v1.Room.Notes:output_type -> hongyan.room.v1.NotesResponse
-	38, // 51: hongyan.room.v1.Room.EventsAt:output_type -> hongyan.room.v1.EventsAtResponse
-	43, // 52: hongyan.room.v1.Room.Peers:output_type -> hongyan.room.v1.PeersResponse
-	45, // 53: hongyan.room.v1.Room.EncryptedRooms:output_type -> hongyan.room.v1.EncryptedRoomsResponse
-	2,  // 54: hongyan.room.v1.Moderation.ListReports:output_type -> hongyan.room.v1.ListReportsResponse
-	39, // [39:55] is the sub-list for method output_type
-	23, // [23:39] is the sub-list for method input_type
+	7,  // 0: hongyan.room.v1.ListReportsResponse.reports:type_name -> hongyan.room.v1.Report
+	10, // 1: hongyan.room.v1.EventMeta.note:type_name -> hongyan.room.v1.Note
+	52, // 2: hongyan.room.v1.Note.levels:type_name -> hongyan.room.v1.Note.LevelsEntry
+	9,  // 3: hongyan.room.v1.Event.meta:type_name -> hongyan.room.v1.EventMeta
+	53, // 4: hongyan.room.v1.UserRoomsRequest.after:type_name -> hongyan.room.v1.UserRoomsRequest.AfterEntry
+	14, // 5: hongyan.room.v1.UserRoomsResponse.rooms:type_name -> hongyan.room.v1.UserRoom
+	17, // 6: hongyan.room.v1.MembersResponse.rooms:type_name -> hongyan.room.v1.RoomMembers
+	11, // 7: hongyan.room.v1.TimelineResponse.events:type_name -> hongyan.room.v1.Event
+	54, // 8: hongyan.room.v1.RelationsResponse.relations:type_name -> hongyan.room.v1.RelationsResponse.RelationsEntry
+	26, // 9: hongyan.room.v1.StateRequest.keys:type_name -> hongyan.room.v1.StateKey
+	11, // 10: hongyan.room.v1.StateResponse.events:type_name -> hongyan.room.v1.Event
+	28, // 11: hongyan.room.v1.StateResponse.summary:type_name -> hongyan.room.v1.Summary
+	30, // 12: hongyan.room.v1.StrippedStateResponse.rooms:type_name -> hongyan.room.v1.StrippedRoom
+	33, // 13: hongyan.room.v1.ReceiptsRequest.rooms:type_name -> hongyan.room.v1.ReceiptsOf
+	12, // 14: hongyan.room.v1.ReceiptsResponse.receipts:type_name -> hongyan.room.v1.Receipt
+	12, // 15: hongyan.room.v1.SetReceiptRequest.receipt:type_name -> hongyan.room.v1.Receipt
+	41, // 16: hongyan.room.v1.NotesResponse.notes:type_name -> hongyan.room.v1.NoteAt
+	10, // 17: hongyan.room.v1.NoteAt.note:type_name -> hongyan.room.v1.Note
+	11, // 18: hongyan.room.v1.EventsAtResponse.events:type_name -> hongyan.room.v1.Event
+	55, // 19: hongyan.room.v1.Moment.positions:type_name -> hongyan.room.v1.Moment.PositionsEntry
+	46, // 20: hongyan.room.v1.PeersRequest.after:type_name -> hongyan.room.v1.Moment
+	46, // 21: hongyan.room.v1.PeersRequest.through:type_name -> hongyan.room.v1.Moment
+	51, // 22: hongyan.room.v1.EncryptedRoomsResponse.users:type_name -> hongyan.room.v1.EncryptedRoomsOf
+	13, // 23: hongyan.room.v1.Room.UserRooms:input_type -> hongyan.room.v1.UserRoomsRequest
+	16, // 24: hongyan.room.v1.Room.Members:input_type -> hongyan.room.v1.MembersRequest
+	19, // 25: hongyan.room.v1.Room.Timeline:input_type -> hongyan.room.v1.TimelineRequest
+	21, // 26: hongyan.room.v1.Room.Peek:input_type -> hongyan.room.v1.PeekRequest
+	23, // 27: hongyan.room.v1.Room.Relations:input_type -> hongyan.room.v1.RelationsRequest
+	25, // 28: hongyan.room.v1.Room.State:input_type -> hongyan.room.v1.StateRequest
+	29, // 29: hongyan.room.v1.Room.StrippedState:input_type -> hongyan.room.v1.StrippedStateRequest
+	32, // 30: hongyan.room.v1.Room.Receipts:input_type -> hongyan.room.v1.ReceiptsRequest
+	35, // 31: hongyan.room.v1.Room.SetReceipt:input_type -> hongyan.room.v1.SetReceiptRequest
+	37, // 32: hongyan.room.v1.Room.Locate:input_type -> hongyan.room.v1.LocateRequest
+	44, // 33: hongyan.room.v1.Room.Membership:input_type -> hongyan.room.v1.MembershipRequest
+	39, // 34: hongyan.room.v1.Room.Notes:input_type -> hongyan.room.v1.NotesRequest
+	42, // 35: hongyan.room.v1.Room.EventsAt:input_type -> hongyan.room.v1.EventsAtRequest
+	47, // 36: hongyan.room.v1.Room.Peers:input_type -> hongyan.room.v1.PeersRequest
+	49, // 37: hongyan.room.v1.Room.EncryptedRooms:input_type -> hongyan.room.v1.EncryptedRoomsRequest
+	5,  // 38: hongyan.room.v1.Moderation.ListReports:input_type -> hongyan.room.v1.ListReportsRequest
+	1,  // 39: hongyan.room.v1.Moderation.Purge:input_type -> hongyan.room.v1.PurgeRequest
+	3,  // 40: hongyan.room.v1.Moderation.Compact:input_type -> hongyan.room.v1.CompactRequest
+	15, // 41: hongyan.room.v1.Room.UserRooms:output_type -> hongyan.room.v1.UserRoomsResponse
+	18, // 42: hongyan.room.v1.Room.Members:output_type -> hongyan.room.v1.MembersResponse
+	20, // 43: hongyan.room.v1.Room.Timeline:output_type -> hongyan.room.v1.TimelineResponse
+	22, // 44: hongyan.room.v1.Room.Peek:output_type -> hongyan.room.v1.PeekResponse
+	24, // 45: hongyan.room.v1.Room.Relations:output_type -> hongyan.room.v1.RelationsResponse
+	27, // 46: hongyan.room.v1.Room.State:output_type -> hongyan.room.v1.StateResponse
+	31, // 47: hongyan.room.v1.Room.StrippedState:output_type -> hongyan.room.v1.StrippedStateResponse
+	34, // 48: hongyan.room.v1.Room.Receipts:output_type -> hongyan.room.v1.ReceiptsResponse
+	36, // 49: hongyan.room.v1.Room.SetReceipt:output_type -> hongyan.room.v1.SetReceiptResponse
+	38, // 50: hongyan.room.v1.Room.Locate:output_type -> hongyan.room.v1.LocateResponse
+	45, // 51: hongyan.room.v1.Room.Membership:output_type -> hongyan.room.v1.MembershipResponse
+	40, // 52: hongyan.room.v1.Room.Notes:output_type -> hongyan.room.v1.NotesResponse
+	43, // 53: hongyan.room.v1.Room.EventsAt:output_type -> hongyan.room.v1.EventsAtResponse
+	48, // 54: hongyan.room.v1.Room.Peers:output_type -> hongyan.room.v1.PeersResponse
+	50, // 55: hongyan.room.v1.Room.EncryptedRooms:output_type -> hongyan.room.v1.EncryptedRoomsResponse
+	6,  // 56: hongyan.room.v1.Moderation.ListReports:output_type -> hongyan.room.v1.ListReportsResponse
+	2,  // 57: hongyan.room.v1.Moderation.Purge:output_type -> hongyan.room.v1.PurgeResponse
+	4,  // 58: hongyan.room.v1.Moderation.Compact:output_type -> hongyan.room.v1.CompactResponse
+	41, // [41:59] is the sub-list for method output_type
+	23, // [23:41] is the sub-list for method input_type
 	23, // [23:23] is the sub-list for extension type_name
 	23, // [23:23] is the sub-list for extension extendee
 	0,  // [0:23] is the sub-list for field type_name
@@ -3633,7 +3994,7 @@ func file_api_room_room_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_room_room_proto_rawDesc), len(file_api_room_room_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   50,
+			NumMessages:   55,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

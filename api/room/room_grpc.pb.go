@@ -698,6 +698,8 @@ var Room_ServiceDesc = grpc.ServiceDesc{
 
 const (
 	Moderation_ListReports_FullMethodName = "/hongyan.room.v1.Moderation/ListReports"
+	Moderation_Purge_FullMethodName       = "/hongyan.room.v1.Moderation/Purge"
+	Moderation_Compact_FullMethodName     = "/hongyan.room.v1.Moderation/Compact"
 )
 
 // ModerationClient is the client API for Moderation service.
@@ -708,6 +710,11 @@ const (
 type ModerationClient interface {
 	// ListReports lists what users have reported, the newest first.
 	ListReports(ctx context.Context, in *ListReportsRequest, opts ...grpc.CallOption) (*ListReportsResponse, error)
+	// Purge removes some of what is asked for and tells whether to ask again. What was removed stays so whenever it ends.
+	Purge(ctx context.Context, in *PurgeRequest, opts ...grpc.CallOption) (*PurgeResponse, error)
+	// Compact gives space in the file of a SQLite database back that purges have left, once and from then on. Nothing is written
+	// meanwhile.
+	Compact(ctx context.Context, in *CompactRequest, opts ...grpc.CallOption) (*CompactResponse, error)
 }
 
 type moderationClient struct {
@@ -728,6 +735,26 @@ func (c *moderationClient) ListReports(ctx context.Context, in *ListReportsReque
 	return out, nil
 }
 
+func (c *moderationClient) Purge(ctx context.Context, in *PurgeRequest, opts ...grpc.CallOption) (*PurgeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PurgeResponse)
+	err := c.cc.Invoke(ctx, Moderation_Purge_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *moderationClient) Compact(ctx context.Context, in *CompactRequest, opts ...grpc.CallOption) (*CompactResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CompactResponse)
+	err := c.cc.Invoke(ctx, Moderation_Compact_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ModerationServer is the server API for Moderation service.
 // All implementations must embed UnimplementedModerationServer
 // for forward compatibility.
@@ -736,6 +763,11 @@ func (c *moderationClient) ListReports(ctx context.Context, in *ListReportsReque
 type ModerationServer interface {
 	// ListReports lists what users have reported, the newest first.
 	ListReports(context.Context, *ListReportsRequest) (*ListReportsResponse, error)
+	// Purge removes some of what is asked for and tells whether to ask again. What was removed stays so whenever it ends.
+	Purge(context.Context, *PurgeRequest) (*PurgeResponse, error)
+	// Compact gives space in the file of a SQLite database back that purges have left, once and from then on. Nothing is written
+	// meanwhile.
+	Compact(context.Context, *CompactRequest) (*CompactResponse, error)
 	mustEmbedUnimplementedModerationServer()
 }
 
@@ -748,6 +780,12 @@ type UnimplementedModerationServer struct{}
 
 func (UnimplementedModerationServer) ListReports(context.Context, *ListReportsRequest) (*ListReportsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListReports not implemented")
+}
+func (UnimplementedModerationServer) Purge(context.Context, *PurgeRequest) (*PurgeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Purge not implemented")
+}
+func (UnimplementedModerationServer) Compact(context.Context, *CompactRequest) (*CompactResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Compact not implemented")
 }
 func (UnimplementedModerationServer) mustEmbedUnimplementedModerationServer() {}
 func (UnimplementedModerationServer) testEmbeddedByValue()                    {}
@@ -788,6 +826,42 @@ func _Moderation_ListReports_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Moderation_Purge_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PurgeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ModerationServer).Purge(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Moderation_Purge_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ModerationServer).Purge(ctx, req.(*PurgeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Moderation_Compact_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CompactRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ModerationServer).Compact(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Moderation_Compact_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ModerationServer).Compact(ctx, req.(*CompactRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Moderation_ServiceDesc is the grpc.ServiceDesc for Moderation service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -798,6 +872,14 @@ var Moderation_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListReports",
 			Handler:    _Moderation_ListReports_Handler,
+		},
+		{
+			MethodName: "Purge",
+			Handler:    _Moderation_Purge_Handler,
+		},
+		{
+			MethodName: "Compact",
+			Handler:    _Moderation_Compact_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

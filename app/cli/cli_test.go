@@ -66,7 +66,7 @@ func TestVersion(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	out := must(t, "", "--help")
-	for _, command := range []string{"serve", "user", "token", "reports", "media", "config", "backup", "restore", "migrate", "version", "bench"} {
+	for _, command := range []string{"serve", "user", "token", "reports", "media", "purge", "compact", "config", "backup", "restore", "migrate", "version", "bench"} {
 		require.Contains(t, out, "\n  "+command)
 	}
 	out = must(t, "", "serve", "--help")
@@ -155,19 +155,20 @@ func TestAdministration(t *testing.T) {
 	require.NotContains(t, must(t, "", with("token", "list")...), token)
 
 	require.Regexp(t, `^TIME +BY +ROOM +EVENT +USER +REASON\n$`, must(t, "", with("reports")...))
-	token = login(t, address)
-	post(t, address, token, "/_matrix/client/v3/users/@alice:localhost/report", `{"reason":"it was\tme"}`)
+	call := signIn(t, address)
+	call(http.MethodPost, "/users/@alice:localhost/report", `{"reason":"it was\tme"}`)
 	require.Regexp(t, `(?m)^2.* @alice:localhost  -  +-  +@alice:localhost  "it was\\tme"$`, must(t, "", with("reports", "--limit", "5")...))
 
 	uploads := make([]string, 2)
 	for i := range uploads {
-		uploads[i] = post(t, address, token, "/_matrix/media/v3/upload", "the same")["content_uri"].(string)
+		uploads[i] = call(http.MethodPost, "/_matrix/media/v3/upload", "the same")["content_uri"].(string)
 	}
 	require.Equal(t, "removed "+uploads[0]+" of @alice:localhost, 8 bytes\nthe content stays: 1 other media have the same (--copies removes them too)\n",
 		must(t, "", with("media", "remove", uploads[0])...))
 	fails(t, "no such media", with("media", "remove", uploads[0])...)
 	fails(t, "Want a URI of this server", with("media", "remove", "mxc://elsewhere/id")...)
 	require.Equal(t, "removed "+uploads[1]+" of @alice:localhost, 8 bytes\n", must(t, "", with("media", "remove", uploads[1], "--copies")...))
+	purgeRoom(t, address, with)
 
 	stop()
 	require.Zero(t, <-done)
@@ -175,25 +176,50 @@ func TestAdministration(t *testing.T) {
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 
-// login logs alice in and returns her access token.
-func login(t *testing.T, at string) string {
+// signIn returns what calls a server as alice.
+func signIn(t *testing.T, at string) func(method, path, body string) map[string]any {
 	t.Helper()
-	in := post(t, at, "", "/_matrix/client/v3/login",
-		`{"type":"m.login.password","identifier":{"type":"m.id.user","user":"alice"},"password":"correct horse"}`)
-	return in["access_token"].(string)
+	token := ""
+	call := func(method, path, body string) map[string]any {
+		if !strings.HasPrefix(path, "/_matrix/") {
+			path = "/_matrix/client/v3" + path
+		}
+		r, err := http.NewRequestWithContext(t.Context(), method, "http://"+at+path, strings.NewReader(body))
+		require.NoError(t, err)
+		r.Header.Set("Authorization", "Bearer "+token)
+		resp, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		defer func() { _ = resp.Body.Close() }()
+		require.Equal(t, http.StatusOK, resp.StatusCode, path)
+		var answer map[string]any
+		require.NoError(t, json.NewDecoder(resp.Body).Decode(&answer))
+		return answer
+	}
+	in := call(http.MethodPost, "/login", `{"type":"m.login.password","identifier":{"type":"m.id.user","user":"alice"},"password":"correct horse"}`)
+	token = in["access_token"].(string)
+	return call
 }
 
-// post does what a client does, with an access token if any.
-func post(t *testing.T, at, token, path, body string) map[string]any {
+// purgeRoom removes messages of a room of alice's, and then the room, which she is in.
+func purgeRoom(t *testing.T, at string, with func(args ...string) []string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+at+path, strings.NewReader(body))
-	require.NoError(t, err)
-	r.Header.Set("Authorization", "Bearer "+token)
-	resp, err := http.DefaultClient.Do(r)
-	require.NoError(t, err)
-	defer func() { _ = resp.Body.Close() }()
-	require.Equal(t, http.StatusOK, resp.StatusCode, path)
-	var answer map[string]any
-	require.NoError(t, json.NewDecoder(resp.Body).Decode(&answer))
-	return answer
+	alice := signIn(t, at)
+	room := alice(http.MethodPost, "/createRoom", `{}`)["room_id"].(string)
+	for _, txn := range []string{"a", "b", "c"} {
+		alice(http.MethodPut, "/rooms/"+room+"/send/m.room.message/"+txn, `{"msgtype":"m.text","body":"x"}`)
+	}
+	fails(t, "at least one of the flags", with("purge", room)...)
+	fails(t, "were all set", with("purge", room, "--all", "--keep", "1h")...)
+	fails(t, "no room id", with("purge", "#alias:hs", "--keep", "1h")...)
+	fails(t, "no duration", with("purge", room, "--keep", "soon")...)
+	fails(t, "no time", with("purge", room, "--before", "yesterday")...)
+	fails(t, "yet to come", with("purge", room, "--before", "2999-01-01")...)
+	fails(t, "There is no room", with("purge", "!nowhere:hs", "--keep", "1h")...)
+	fails(t, "Nobody need leave", with("purge", room, "--keep", "1h", "--force")...)
+	require.Equal(t, "removed 0 events, 0 bytes\n", must(t, "", with("purge", room, "--keep", "30d")...))
+	require.Regexp(t, `^removed 2 events, \d+ bytes\n$`, must(t, "", with("purge", room, "--keep", "1ns")...), "the newest stays")
+	fails(t, "is in the room", with("purge", room, "--all")...)
+	require.Regexp(t, `^made 1 users leave\nremoved the room with \d+ events, \d+ bytes\n$`, must(t, "", with("purge", room, "--all", "--force")...))
+	fails(t, "There is no room", with("purge", room, "--all")...)
+	require.Regexp(t, `^the database had .* and has .*\n$`, must(t, "", with("compact")...))
 }

@@ -63,8 +63,8 @@ func Root(version string) *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(suggestFlag)
-	root.AddCommand(serveCommand(version), registryCommand(version), userCommand(), tokenCommand(), reportsCommand(), mediaCommand(), configCommand(), topologyCommand(),
-		healthCommand(), backupCommand(version), restoreCommand(version), migrateCommand(version), versionCommand(version), bench.Command())
+	root.AddCommand(serveCommand(version), registryCommand(version), userCommand(), tokenCommand(), reportsCommand(), mediaCommand(), purgeCommand(), compactCommand(),
+		configCommand(), topologyCommand(), healthCommand(), backupCommand(version), restoreCommand(version), migrateCommand(version), versionCommand(version), bench.Command())
 	return root
 }
 

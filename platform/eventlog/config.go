@@ -95,6 +95,11 @@ func (s Schema) Validate() error {
 				return fmt.Errorf("eventlog %s: table %s has no column %s", s.Name, t.Name, c)
 			}
 		}
+		for _, c := range t.Add {
+			if i := slices.Index(columns, c); i < 0 || t.Columns[i].Type != Int || !slices.Contains(t.Update, c) {
+				return fmt.Errorf("eventlog %s: nothing is added to %s.%s: it is no number that is updated", s.Name, t.Name, c)
+			}
+		}
 		if len(t.Columns) == 0 || len(t.Update) > 0 && len(t.Key) == 0 {
 			return fmt.Errorf("eventlog %s: table %s lacks columns or a key", s.Name, t.Name)
 		}

@@ -3,9 +3,9 @@
 // A log is a fixed number of shards; a shard is append-only, with gapless positions from 1. A log
 // consists of streams (a room, a user); a stream lives in one shard, chosen by ShardOf its name, and has
 // a gapless sequence of its own, from 1. An entry without a key takes the next sequence number of its
-// stream and the next position of its shard and stays for ever. An entry with a key is latest-wins: it
-// takes a position but no sequence number, and the next entry of the same stream and key replaces it, so
-// that its old position becomes empty. Readers therefore read ranges "through p" and never count entries.
+// stream and the next position of its shard and stays until it is removed, which leaves both empty. An
+// entry with a key is latest-wins: it takes a position but no sequence number, and the next entry of the
+// same stream and key replaces it, so that its old position becomes empty. Readers therefore read ranges "through p" and never count entries.
 //
 // # Invariants
 //

@@ -24,6 +24,9 @@ type Table struct {
 	// Key are the columns of the primary key. A row whose key exists replaces the columns in Update,
 	// or is an error when Update is empty.
 	Key, Update []string
+	// Add are those of Update to which the row's value is added. Others may then change the column beside the appends, without the
+	// stream's sequence: what an append adds does not depend on what it has read.
+	Add []string
 }
 
 // Column is a column of a side table.

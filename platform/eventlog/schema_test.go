@@ -11,6 +11,7 @@ import (
 const (
 	tableEvent = iota
 	tableExtremity
+	tableTally
 )
 
 func roomSchema() eventlog.Schema {
@@ -29,6 +30,10 @@ func roomSchema() eventlog.Schema {
 				},
 				Key: []string{"room"}, Update: []string{"event_ids", "soft"},
 			},
+			tableTally: {
+				Name: "tally", Columns: []eventlog.Column{{Name: "room", Type: eventlog.Int}, {Name: "n", Type: eventlog.Int}, {Name: "last", Type: eventlog.Int}},
+				Key: []string{"room"}, Update: []string{"n", "last"}, Add: []string{"n"},
+			},
 		},
 		Doc: &eventlog.DocTable{Table: "event", Ref: "event_id", Column: "json"},
 	}
@@ -38,5 +43,6 @@ func sideTables() sqldb.Migration {
 	return sqldb.Migration{Name: "room", Files: fstest.MapFS{"0001_side.sql": {Data: []byte(`-- +goose Up
 CREATE TABLE event (event_id TEXT COLLATE "C" NOT NULL PRIMARY KEY, json BYTEA NOT NULL);
 CREATE TABLE extremity (room BIGINT PRIMARY KEY, event_ids TEXT, soft BOOLEAN NOT NULL);
+CREATE TABLE tally (room BIGINT PRIMARY KEY, n BIGINT NOT NULL, last BIGINT NOT NULL);
 `)}}}
 }

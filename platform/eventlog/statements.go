@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -13,6 +14,7 @@ type statements struct {
 	seqAt, positionAt                                           string
 	read, latest, latestAfter, entryByRef                       string
 	countLatest, trimLatest                                     string
+	remove, removeAll, removeLatest                             string
 	txn, insertTxn, putTxns, expireTxns, forgetTxns             string
 
 	// SQLite's append, one statement a step.
@@ -49,7 +51,7 @@ func newStatements(s Schema) statements {
 		seqs: fill(`SELECT stream, seq FROM {log}_stream
 			WHERE stream = ANY($1)                            -- postgres
 			WHERE stream IN (SELECT value FROM json_each($1)) -- sqlite`),
-		positionAt: fill(`SELECT position FROM {log}_entry WHERE stream = $1 AND seq = $2`),
+		positionAt: fill(`SELECT position FROM {log}_entry WHERE stream = $1 AND seq <= $2 ORDER BY seq DESC LIMIT 1`),
 		entryByRef: fill(`SELECT seq, position FROM {log}_entry WHERE stream = $1 AND seq > $2 AND seq <= $3 AND ref = $4`),
 		txn:        fill(`SELECT response FROM {log}_txn WHERE scope = $1 AND id = $2`),
 		insertTxn: fill(`INSERT INTO {log}_txn (scope, id, response, expires) VALUES ($1, $2, $3, $4)
@@ -79,6 +81,13 @@ func newStatements(s Schema) statements {
 		trimLatest: fill(`DELETE FROM {log}_latest WHERE stream = $1 AND key >= $2 AND key < $3 AND rank <= (
 			SELECT rank FROM {log}_latest WHERE stream = $1 AND key >= $2 AND key < $3 ORDER BY rank DESC LIMIT 1 OFFSET $4)`),
 
+		remove: fill(`DELETE FROM {log}_entry WHERE stream = $1 AND seq < (SELECT seq FROM {log}_stream WHERE stream = $1)
+			AND seq = ANY($2)                            -- postgres
+			AND seq IN (SELECT value FROM json_each($2)) -- sqlite`),
+		removeAll: fill(`DELETE FROM {log}_entry WHERE stream = $1 AND seq <= $2`),
+		removeLatest: fill(`DELETE FROM {log}_latest WHERE stream = $1 AND key IN (
+			SELECT key FROM {log}_latest WHERE stream = $1 AND key <> $2 LIMIT $3)`),
+
 		allHeads:  fill(`SELECT shard, head FROM {log}_shard`),
 		head:      fill(`SELECT head FROM {log}_shard WHERE shard = $1`),
 		setHead:   fill(`UPDATE {log}_shard SET head = $1 WHERE shard = $2`),
@@ -100,14 +109,18 @@ func newStatements(s Schema) statements {
 }
 
 // seqAtSQL finds the newest sequence number at or before a position by bisection over the index of (stream, seq):
-// within a stream, positions grow with sequence numbers. The answer is always from lo to hi.
+// within a stream, positions grow with sequence numbers. The answer is always from lo to hi. Where entries were removed, their
+// numbers may be either side's: the middle is judged by the newest entry that is left in the lower half, and where there is
+// none, the lower half is behind.
 const seqAtSQL = `WITH RECURSIVE b(lo, hi) AS (
 	SELECT CAST(0 AS BIGINT), seq FROM {log}_stream WHERE stream = $1
 	UNION ALL
 	SELECT
-		CASE WHEN (SELECT e.position FROM {log}_entry e WHERE e.stream = $1 AND e.seq = (b.lo + b.hi + 1) / 2) <= $2
+		CASE WHEN COALESCE((SELECT e.position FROM {log}_entry e
+				WHERE e.stream = $1 AND e.seq > b.lo AND e.seq <= (b.lo + b.hi + 1) / 2 ORDER BY e.seq DESC LIMIT 1), 0) <= $2
 			THEN (b.lo + b.hi + 1) / 2 ELSE b.lo END,
-		CASE WHEN (SELECT e.position FROM {log}_entry e WHERE e.stream = $1 AND e.seq = (b.lo + b.hi + 1) / 2) <= $2
+		CASE WHEN COALESCE((SELECT e.position FROM {log}_entry e
+				WHERE e.stream = $1 AND e.seq > b.lo AND e.seq <= (b.lo + b.hi + 1) / 2 ORDER BY e.seq DESC LIMIT 1), 0) <= $2
 			THEN b.hi ELSE (b.lo + b.hi + 1) / 2 - 1 END
 	FROM b WHERE b.lo < b.hi
 ) SELECT lo FROM b WHERE lo >= hi`
@@ -141,6 +154,9 @@ func onConflict(t Table) string {
 	sets := make([]string, len(t.Update))
 	for i, c := range t.Update {
 		sets[i] = c + " = excluded." + c
+		if slices.Contains(t.Add, c) {
+			sets[i] = c + " = " + t.Name + "." + c + " + excluded." + c
+		}
 	}
 	return fmt.Sprintf(" ON CONFLICT (%s) DO UPDATE SET %s", strings.Join(t.Key, ", "), strings.Join(sets, ", "))
 }

@@ -113,14 +113,16 @@ func (l *Log) SeqAt(ctx context.Context, stream Stream, position int64) (int64, 
 	return seq, nil
 }
 
-// PositionAt returns the shard position of a stream's entry, and 0 for sequence number 0. An entry that does not
-// exist gives sqldb.ErrNoRows.
+// PositionAt returns the shard position of a stream's newest entry at or before a sequence number; 0 where there is none.
 func (l *Log) PositionAt(ctx context.Context, stream Stream, seq int64) (int64, error) {
 	if seq == 0 {
 		return 0, nil
 	}
 	var position int64
 	err := l.db.QueryRow(ctx, l.sql.positionAt, stream.ID, seq).Scan(&position)
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return 0, nil
+	}
 	if err != nil {
 		return 0, fmt.Errorf("position of entry %d of stream %d: %w", seq, stream.ID, err)
 	}

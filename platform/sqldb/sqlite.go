@@ -96,6 +96,10 @@ func liteDSN(cfg Config, readOnly bool) string {
 	cache := cfg.CacheKiB
 	q := url.Values{}
 	q.Add("_pragma", fmt.Sprintf("busy_timeout(%d)", cfg.LockTimeout.Milliseconds()))
+	if !readOnly {
+		// Before anything is written: a database that is there keeps its own.
+		q.Add("_pragma", fmt.Sprintf("auto_vacuum(%d)", incremental))
+	}
 	q.Add("_pragma", "journal_mode(WAL)")
 	q.Add("_pragma", "synchronous(FULL)")
 	q.Add("_pragma", "temp_store(MEMORY)")

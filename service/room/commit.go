@@ -43,6 +43,9 @@ func (w *working) append(ctx context.Context) (eventlog.Append, error) {
 		if stream.Seq > 0 && closesToGuests(e.event) { // nobody is in a new room
 			a.Statements = append(a.Statements, store.CheckGuests(stream.ID, e.seq))
 		}
+		if stream.Seq > 0 && isRetention(e.event) { // a new room is due anyway
+			a.Statements = append(a.Statements, store.CheckRetention(stream.ID, e.seq))
+		}
 	}
 	for _, row := range w.rows {
 		a.Rows = append(a.Rows, row(stream.ID))

@@ -40,6 +40,8 @@ type Config struct {
 	OpenDirectory bool `yaml:"open_directory"`
 	// IdentityServers are those that may be asked who has an address, by host name and port; without any nobody is invited by address.
 	IdentityServers []string `yaml:"identity_servers"`
+	// Retention says how long messages are kept.
+	Retention Retention `yaml:"retention"`
 }
 
 // Default returns the configuration that needs no thought.
@@ -57,6 +59,7 @@ func Default() Config {
 		MaxAliases:        1000,
 		MaxState:          50_000,
 		OpenDirectory:     true,
+		Retention:         defaultRetention(),
 	}
 }
 
@@ -74,5 +77,5 @@ func (c Config) Validate() error {
 		c.MaxInvites < 0 || c.FollowConcurrency < 1 || c.DepartAfter < c.CommitTimeout || c.MaxAliases < 1 || c.MaxState < 1 {
 		return errors.New("limits of the room service must be positive, and depart_after no less than commit_timeout")
 	}
-	return nil
+	return c.Retention.validate()
 }

@@ -25,6 +25,12 @@
 // The appends that change what people outside may learn of a room also write its profile, and its place in the directory
 // (see profileRows). Who looks for rooms reads these (see preview), and never states.
 //
+// # How a room's past goes
+//
+// What has expired, or what an administrator wants removed, goes in batches beside all that is written (see sweep): events that
+// are no state events, with their entries, so that sequence numbers have holes, but never the newest. Followers are told when it is
+// gone (see tellPurged). A whole room becomes unknown in one transaction, and the rest of it goes in batches (see purgeWhole).
+//
 // # Invariants
 //
 //   - The state in memory is a hint. An accepted write is checked by the append itself; a refusal, and an answer without

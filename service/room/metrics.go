@@ -12,6 +12,7 @@ type metrics struct {
 	waiting      prometheus.Gauge
 	refused      prometheus.Counter
 	batch        prometheus.Observer
+	purged       prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, c *rooms) *metrics {
@@ -43,6 +44,9 @@ func newMetrics(reg prometheus.Registerer, c *rooms) *metrics {
 		})),
 		refused: obs.Register(reg, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "hongyan_room_refused_total", Help: "Operations refused because too many waited for the same room.",
+		})),
+		purged: obs.Register(reg, prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "hongyan_room_purged_total", Help: "Events that were removed because they had expired or an administrator asked for it.",
 		})),
 		batch: obs.Register(reg, prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "hongyan_room_batch_operations", Help: "Operations of one room that were done together.", Buckets: obs.SizeBuckets(),

@@ -132,10 +132,11 @@ func (r roomServer) Notes(ctx context.Context, req *roompb.NotesRequest) (*roomp
 	if err != nil {
 		return nil, err
 	}
+	resp.Through = through
 	size := 0
 	for i := range rows {
 		if i == maxNotes || size > maxNoteBytes {
-			resp.More = true
+			resp.More, resp.Through = true, rows[i-1].Seq
 			break
 		}
 		n, err := reads.noteAt(ctx, v, &rows[i])

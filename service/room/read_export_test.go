@@ -2,6 +2,7 @@ package room
 
 import (
 	"context"
+	"time"
 
 	"hongyan/matrix/event"
 )
@@ -58,4 +59,12 @@ func (p Perspective) Forward(after, through int64) (seqs []int64) {
 		}
 		after = s.last
 	}
+}
+
+// Expire removes the events of all rooms whose lifetime has passed.
+func (s *Service) Expire(ctx context.Context) error { return s.expire(ctx) }
+
+// LifetimeOf is how long a room whose m.room.retention has a content keeps its messages; 0 is for ever.
+func (r Retention) LifetimeOf(content string) time.Duration {
+	return r.lifetime(parsePolicy([]byte(`{"content":` + content + `}`)))
 }

@@ -96,18 +96,20 @@ func (r *reads) backwardFrom(ctx context.Context, v *view, from source, after, t
 	scan := newScan(limit, want)
 	for {
 		s, ok := v.spanBackward(after, p.end.seq)
-		p.more = ok
-		if !ok || !scan.goesOn(len(p.events)) {
+		goesOn := scan.goesOn(len(p.events))
+		if p.more = ok; !ok || !goesOn && s.first > v.Purged {
 			break
 		}
-		n := scan.next(len(p.events))
-		events, err := from(ctx, v.ID, s.first-1, s.last, n)
+		events, err := from(ctx, v.ID, s.first-1, s.last, scan.next(len(p.events)))
 		if err != nil {
 			return page{}, err
 		}
 		if len(events) == 0 {
 			p.end = place{s.first - 1, -1}
 			continue
+		}
+		if !goesOn {
+			break
 		}
 		if err := r.take(ctx, v, &p, events, scan, func(e *store.Event) place { return place{e.Seq - 1, e.Position - 1} }); err != nil {
 			return page{}, err
@@ -128,18 +130,20 @@ func (r *reads) forwardFrom(ctx context.Context, v *view, from source, after, th
 	scan := newScan(limit, want)
 	for {
 		s, ok := v.spanForward(p.end.seq, through)
-		p.more = ok
-		if !ok || !scan.goesOn(len(p.events)) {
+		goesOn := scan.goesOn(len(p.events))
+		if p.more = ok; !ok || !goesOn && s.first > v.Purged {
 			break
 		}
-		n := scan.next(len(p.events))
-		events, err := from(ctx, v.ID, s.first-1, s.last, n)
+		events, err := from(ctx, v.ID, s.first-1, s.last, scan.next(len(p.events)))
 		if err != nil {
 			return page{}, err
 		}
 		if len(events) == 0 {
 			p.end = place{s.last, -1}
 			continue
+		}
+		if !goesOn {
+			break
 		}
 		if err := r.take(ctx, v, &p, events, scan, func(e *store.Event) place { return place{e.Seq, e.Position} }); err != nil {
 			return page{}, err
@@ -183,8 +187,12 @@ func newScan(limit int, want *matcher) *scan { return &scan{limit: limit, want: 
 // goesOn reports whether more events are needed, having found some.
 func (s *scan) goesOn(found int) bool { return found < s.limit && s.seen < maxScan }
 
-// next says how many events to read now.
+// next says how many events to read now: one to see whether there is any, where no more are needed. All that were there may have
+// been purged.
 func (s *scan) next(found int) int {
+	if !s.goesOn(found) {
+		return 1
+	}
 	n := s.limit - found
 	if s.want != nil {
 		n = min(max(2*n, s.seen, minRead), maxRead)

@@ -196,6 +196,9 @@ func (w *working) prune(ctx context.Context, t target, redaction *event.Event) e
 	w.profiled = w.profiled || isProfile(t.event.Type(), t.event.StateKeyValue())
 	if t.added == nil {
 		w.pruned = append(w.pruned, now)
+		if isRetention(now) {
+			w.statements = append(w.statements, store.CheckRetention(w.base.stream.ID, w.seq))
+		}
 	}
 	if e := w.state.Get(t.event.Type(), t.event.StateKeyValue()); e != nil && e.EventID == string(now.ID()) && e.Event != nil {
 		if closesToGuests(now) {

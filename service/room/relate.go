@@ -105,7 +105,9 @@ func (w *working) addReply(ctx context.Context, root string) error {
 				WithStatus(http.StatusBadRequest)
 		}
 	}
-	w.threads = append(w.threads, store.Thread{Root: root, Replies: t.Replies + 1, Latest: w.seq + 1})
+	w.threads = append(w.threads, store.Thread{
+		Root: root, Replies: t.Replies + 1, Latest: w.seq + 1, Stored: t.Stored,
+	})
 	return nil
 }
 

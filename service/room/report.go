@@ -150,6 +150,7 @@ func (m moderationServer) ListReports(ctx context.Context, req *roompb.ListRepor
 	for _, r := range reports {
 		resp.Reports = append(resp.Reports, &roompb.Report{
 			Id: r.ID, ReceivedMs: r.ReceivedMS, Reporter: r.Reporter, RoomId: r.RoomID, EventId: r.EventID, UserId: r.UserID, Reason: r.Reason,
+			Gone: r.Gone,
 		})
 	}
 	return resp, nil

@@ -33,6 +33,7 @@ func (r roomServer) UserRooms(ctx context.Context, req *roompb.UserRoomsRequest)
 			Membership: u.Membership, EventId: u.EventID, Seq: u.MemberSeq, Position: u.MemberPosition,
 			Sender: u.Sender, Forgotten: u.Forgotten,
 			HeadSeq: u.Seq, HeadPosition: u.HeadPosition, ReceiptPosition: u.ReceiptPosition,
+			PurgedSeq:       u.Purged,
 			MembershipAfter: before[u.ID],
 		}
 	}

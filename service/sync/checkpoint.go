@@ -145,6 +145,7 @@ func (a *answer) restore(ctx context.Context, c *live.Change, n *counter) error 
 		n.threads[t.Thread] = tallyOf(t)
 		n.cut(t.Thread)
 	}
+	n.purge(c.LoadedPurged)
 	return nil
 }
 

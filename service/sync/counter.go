@@ -42,6 +42,8 @@ type counter struct {
 	changed int64
 	// stale are the threads that have to be counted anew, from where the user has read them.
 	stale map[string]struct{}
+	// purges is how often something had been removed from the room's past when that was looked at last.
+	purges int64
 }
 
 // tally counts the unread events of one thread that notify, one by one only the newest: items, oldest first.
@@ -196,6 +198,15 @@ func (n *counter) redact(seq int64) {
 		}
 		if t.older.notify > 0 && t.first <= seq && seq <= t.last {
 			n.outdate(thread) // it may be one of them
+		}
+	}
+}
+
+// purge notes that events up to a sequence number may have been removed: threads in which such are unread are counted anew.
+func (n *counter) purge(through int64) {
+	for thread, t := range n.threads {
+		if t.older.notify > 0 && t.first <= through || len(t.items) > 0 && t.items[0].seq <= through {
+			n.outdate(thread)
 		}
 	}
 }

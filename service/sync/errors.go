@@ -15,3 +15,9 @@ func unavailable(err error) error {
 	}
 	return matrix.Unavailable(err)
 }
+
+// isGone tells whether a room is not there any more: it was removed, which this node has not heard of yet.
+func isGone(err error) bool {
+	var known *matrix.Error
+	return errors.As(err, &known) && known.Code == matrix.CodeNotFound
+}

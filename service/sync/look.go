@@ -130,10 +130,14 @@ func (l *look) past(ctx context.Context, after, end int64) error {
 	})
 }
 
-func (l *look) readNotes(ctx context.Context, after, through int64) ([]*live.Note, bool, error) {
+func (l *look) readNotes(ctx context.Context, after, through int64) ([]*live.Note, int64, bool, error) {
 	resp, err := l.a.s.deps.Room.Notes(ctx, &roompb.NotesRequest{RoomId: l.c.RoomID, After: after, Through: through})
 	if err != nil {
-		return nil, false, err
+		return nil, 0, false, err
+	}
+	end := resp.Through
+	if n := len(resp.Notes); end == 0 && n > 0 { // of an instance that does not say it yet
+		end = resp.Notes[n-1].Seq
 	}
 	notes := make([]*live.Note, 0, len(resp.Notes))
 	names := map[string]string{}
@@ -145,7 +149,7 @@ func (l *look) readNotes(ctx context.Context, after, through int64) ([]*live.Not
 		n.Note.Sender, n.Note.Thread = intern(names, n.Note.Sender), intern(names, n.Note.Thread)
 		notes = append(notes, live.NewNote(n.Seq, n.Position, n.Redacted, n.Note))
 	}
-	return notes, resp.More, nil
+	return notes, end, resp.More, nil
 }
 
 func intern(names map[string]string, s string) string {

@@ -203,7 +203,9 @@ func rejoined(events []*live.Event, userID string) bool {
 func (a *answer) runTasks(ctx context.Context, dst *[]byte, sec *section, tasks []task) error {
 	parts := make([][]byte, len(tasks))
 	err := a.eachRead(ctx, len(tasks), func(ctx context.Context, i int) (err error) {
-		parts[i], err = tasks[i].run(ctx, &tasks[i].change)
+		if parts[i], err = tasks[i].run(ctx, &tasks[i].change); isGone(err) {
+			parts[i], err = nil, nil
+		}
 		return err
 	})
 	if err != nil {

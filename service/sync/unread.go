@@ -112,6 +112,12 @@ func (a *answer) count(ctx context.Context, c *live.Change, n *counter, fresh bo
 			return err
 		}
 	}
+	if c.Room != nil {
+		if purges := c.Room.Purges(); purges != n.purges {
+			n.purges = purges
+			n.purge(n.through)
+		}
+	}
 	if err := a.recount(ctx, c, n); err != nil {
 		return err
 	}

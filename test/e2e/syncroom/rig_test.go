@@ -99,6 +99,8 @@ type rig struct {
 	// url is that of the database of sync.
 	url  string
 	sync *node
+	// admin is what the operator of the room service may call.
+	admin roompb.ModerationClient
 	// keys is the keys service as sync reaches it, keyring as clients do.
 	keys    *brittle
 	keyring http.Handler
@@ -159,6 +161,11 @@ func newRig(t testing.TB, roomURL, syncURL string) *rig {
 		t: t, rooms: openapi.Handler(t, rooms.Handler()), bus: wakes, url: syncURL,
 		room: &counted{RoomClient: roompb.NewRoomClient(conns.Conn("room"))}, log: logpb.NewLogClient(conns.Conn("room")),
 	}
+	operator := rpc.NewServer("admin", rpc.Options{})
+	rooms.RegisterAdmin(operator)
+	adminConns, adminLocal := rpc.NewLocal(rpc.Options{})
+	adminLocal.Add(operator)
+	g.admin = roompb.NewModerationClient(adminConns.Conn("admin"))
 	g.startKeys(roomURL)
 	g.sync = g.startSync()
 	return g

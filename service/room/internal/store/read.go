@@ -47,11 +47,13 @@ type View struct {
 	ForgottenSeq int64
 	// VisibilitySeq is where the newest m.room.history_visibility stands; 0 if there is none.
 	VisibilitySeq int64
+	// Purged is the sequence number of the newest event that was ever purged; 0 for none. All later ones are there.
+	Purged int64
 }
 
 const viewSQL = `
 SELECT s.stream, s.shard, s.seq, r.version,
-       COALESCE(m.membership, ''), COALESCE(m.seq, 0), COALESCE(m.forgotten, 0), COALESCE(v.seq, 0)
+       COALESCE(m.membership, ''), COALESCE(m.seq, 0), COALESCE(m.forgotten, 0), COALESCE(v.seq, 0), r.purged
 FROM room_stream s
 JOIN room r ON r.room = s.stream
 LEFT JOIN membership m ON m.room = s.stream AND m.user_id = $2
@@ -62,7 +64,7 @@ WHERE s.name = $1`
 func (r *Reader) View(ctx context.Context, roomID, userID string) (view View, ok bool, err error) {
 	view.Name = roomID
 	err = r.db.QueryRow(ctx, viewSQL, roomID, userID).Scan(&view.ID, &view.Shard, &view.Seq, &view.Version,
-		&view.Membership, &view.MemberSeq, &view.ForgottenSeq, &view.VisibilitySeq)
+		&view.Membership, &view.MemberSeq, &view.ForgottenSeq, &view.VisibilitySeq, &view.Purged)
 	if errors.Is(err, sqldb.ErrNoRows) {
 		return View{}, false, nil
 	}

@@ -57,7 +57,7 @@ ORDER BY m.user_id, m.room`, userIDs)
 }
 
 // SeqsAt returns, one for each room and position, the newest sequence number of the room at or before the position, 0 where
-// there is none. It costs as many look-ups as the sequence numbers have bits.
+// there is none, as eventlog's SeqAt does. It costs as many look-ups as the sequence numbers have bits.
 func (r *Reader) SeqsAt(ctx context.Context, at []RoomPosition) ([]int64, error) {
 	if len(at) == 0 {
 		return nil, nil
@@ -78,9 +78,11 @@ WITH RECURSIVE w AS (
     SELECT w.i, w.room, w.position, CAST(0 AS BIGINT), s.seq FROM w JOIN room_stream s ON s.stream = w.room
     UNION ALL
     SELECT b.i, b.room, b.position,
-        CASE WHEN (SELECT e.position FROM room_entry e WHERE e.stream = b.room AND e.seq = (b.lo + b.hi + 1) / 2) <= b.position
+        CASE WHEN COALESCE((SELECT e.position FROM room_entry e
+                WHERE e.stream = b.room AND e.seq > b.lo AND e.seq <= (b.lo + b.hi + 1) / 2 ORDER BY e.seq DESC LIMIT 1), 0) <= b.position
             THEN (b.lo + b.hi + 1) / 2 ELSE b.lo END,
-        CASE WHEN (SELECT e.position FROM room_entry e WHERE e.stream = b.room AND e.seq = (b.lo + b.hi + 1) / 2) <= b.position
+        CASE WHEN COALESCE((SELECT e.position FROM room_entry e
+                WHERE e.stream = b.room AND e.seq > b.lo AND e.seq <= (b.lo + b.hi + 1) / 2 ORDER BY e.seq DESC LIMIT 1), 0) <= b.position
             THEN b.hi ELSE (b.lo + b.hi + 1) / 2 - 1 END
     FROM b WHERE b.lo < b.hi
 )

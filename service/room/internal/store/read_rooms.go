@@ -20,13 +20,15 @@ type UserRoom struct {
 	HeadPosition int64
 	// ReceiptPosition is the newest public receipt's; 0 where there is none.
 	ReceiptPosition int64
+	// Purged is the sequence number of the newest event that was ever purged; 0 for none.
+	Purged int64
 }
 
 // userRoomsSQL takes the user, whether forgotten rooms are wanted (1), whether $4 limits the rooms (1), and these.
 const userRoomsSQL = `
 SELECT s.stream, s.name, s.shard, s.seq, r.version, m.membership, m.event_id, m.seq, COALESCE(e.position, 0),
        m.sender, m.forgotten, COALESCE(h.position, 0),
-       COALESCE((SELECT max(l.position) FROM room_latest l WHERE l.stream = s.stream), 0)
+       COALESCE((SELECT max(l.position) FROM room_latest l WHERE l.stream = s.stream AND l.kind = 2), 0), r.purged
 FROM membership m
 JOIN room_stream s ON s.stream = m.room
 JOIN room r ON r.room = m.room
@@ -43,7 +45,7 @@ func (r *Reader) UserRooms(ctx context.Context, userID string, withForgotten boo
 	return collect(rows, err, "read rooms of "+userID, func(rows sqldb.Rows, u *UserRoom) error {
 		var forgotten int64
 		err := rows.Scan(&u.ID, &u.Name, &u.Shard, &u.Seq, &u.Version, &u.Membership, &u.EventID, &u.MemberSeq,
-			&u.MemberPosition, &u.Sender, &forgotten, &u.HeadPosition, &u.ReceiptPosition)
+			&u.MemberPosition, &u.Sender, &forgotten, &u.HeadPosition, &u.ReceiptPosition, &u.Purged)
 		u.Forgotten = forgotten >= u.MemberSeq
 		return err
 	})

@@ -49,11 +49,13 @@ type Thread struct {
 	Replies int64
 	// Latest is the sequence number of the newest reply; 0 where there is none.
 	Latest int64
+	// Stored is what Replies was when it was read: what was changed since is written.
+	Stored int64
 }
 
-// ThreadRow makes a thread what is given.
+// ThreadRow makes a thread what is given, but for what was purged of it since it was read.
 func ThreadRow(room int64, t Thread) eventlog.Row {
-	return eventlog.Row{Table: tableThread, Values: []any{room, t.Root, t.Replies, t.Latest}}
+	return eventlog.Row{Table: tableThread, Values: []any{room, t.Root, t.Replies - t.Stored, t.Latest}}
 }
 
 // Thread reads a thread; ok is false where there never was one off this event.
@@ -65,6 +67,7 @@ func (s *Store) Thread(ctx context.Context, room int64, root string) (t Thread, 
 	} else if err != nil {
 		return Thread{}, false, fmt.Errorf("read thread off %s: %w", root, err)
 	}
+	t.Stored = t.Replies
 	return t, true, nil
 }
 

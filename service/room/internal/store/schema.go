@@ -66,7 +66,7 @@ func Schema(shards int) eventlog.Schema {
 				col("event_type", t), col("ts", i), col("detail", t),
 			}},
 			tableThread: {Name: "thread", Key: []string{"room", "root"}, Update: []string{"replies", "latest"},
-				Columns: []eventlog.Column{col("room", i), col("root", t), col("replies", i), col("latest", i)}},
+				Add: []string{"replies"}, Columns: []eventlog.Column{col("room", i), col("root", t), col("replies", i), col("latest", i)}},
 			tableAlias: {Name: "room_alias", Key: []string{"alias"}, Columns: []eventlog.Column{
 				col("alias", t), col("room", i), col("creator", t), col("created_ms", i),
 			}},

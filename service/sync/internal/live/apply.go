@@ -18,6 +18,7 @@ type decoded struct {
 	record  *eventlog.Record
 	event   *Event
 	receipt *roompb.Receipt
+	purged  *roompb.Purged
 }
 
 // ApplyRooms applies records of one shard of the room log, all up to and including through. Calls for one shard come
@@ -74,7 +75,7 @@ func (n *Node) decode(s *shard, records []eventlog.Record) []decoded {
 	for i := range records {
 		r := &records[i]
 		all[i].record = r
-		if live[i] || r.Kind == eventlog.Kind(roompb.EntryKind_ENTRY_KIND_EVENT) && n.concernsUser(r) {
+		if live[i] || r.Kind == eventlog.Kind(roompb.EntryKind_ENTRY_KIND_PURGED) || r.Kind == eventlog.Kind(roompb.EntryKind_ENTRY_KIND_EVENT) && n.concernsUser(r) {
 			n.decodeRecord(&all[i])
 		}
 	}
@@ -104,9 +105,12 @@ func (n *Node) decodeRecord(d *decoded) {
 		if err = proto.Unmarshal(r.Body, d.receipt); err == nil {
 			d.receipt.Position = r.Position
 		}
+	case eventlog.Kind(roompb.EntryKind_ENTRY_KIND_PURGED):
+		d.purged = &roompb.Purged{}
+		err = proto.Unmarshal(r.Body, d.purged)
 	}
 	if err != nil {
-		d.event, d.receipt = nil, nil
+		d.event, d.receipt, d.purged = nil, nil, nil
 		n.deps.Log.Errorw("skip record of the room log", logx.Field("room", r.Name),
 			logx.Field("position", r.Position), logx.Field("error", err.Error()))
 	}
@@ -115,8 +119,12 @@ func (n *Node) decodeRecord(d *decoded) {
 // applyRecord changes what is in memory. The shard's lock is held.
 func (n *Node) applyRecord(s *shard, shardIndex int, d *decoded) {
 	r := d.record
-	s.recent.put(r.Name, r.Position)
 	room := s.rooms[r.Name]
+	if d.purged != nil {
+		n.applyPurged(s, r.Name, room, d.purged)
+		return
+	}
+	s.recent.put(r.Name, r.Position)
 	if d.event == nil && d.receipt == nil {
 		if room == nil && !(r.Kind == eventlog.Kind(roompb.EntryKind_ENTRY_KIND_EVENT) && n.concernsUser(r)) {
 			return

@@ -22,7 +22,7 @@ func (n *Node) beginning(room *Room) Beginning {
 	s := &n.shards[room.Shard]
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return Beginning{Floor: room.floor, ReceiptFloor: room.receiptFloor, Space: n.cfg.RoomEvents - len(room.events)}
+	return Beginning{Floor: room.floor, ReceiptFloor: room.receiptFloor, Space: n.cfg.RoomEvents - len(room.events), purges: room.purges.Load()}
 }
 
 // Beginning is where a room's memory begins.
@@ -31,6 +31,8 @@ type Beginning struct {
 	Floor, ReceiptFloor int64
 	// Space is how many more events the ring may hold.
 	Space int
+	// purges is how often something was removed from the room's past: what was read before may be gone.
+	purges int64
 }
 
 // Fill makes a room's ring reach further back, with what read returns for where it begins now. Of several callers for a
@@ -51,7 +53,7 @@ func (n *Node) Fill(ctx context.Context, room *Room, read func(context.Context, 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := room.bytes
-	if room.floor == begin.Floor && s.rooms[room.ID] == room {
+	if room.floor == begin.Floor && s.rooms[room.ID] == room && begin.sameMoment(room) {
 		if err := room.prepend(older, &n.cfg); err != nil {
 			return err
 		}

@@ -164,7 +164,7 @@ func (n *Node) mergeRoom(u *User, row *roompb.UserRoom, head int64) {
 		return
 	}
 	m := u.membership(row.RoomId, int(row.Shard))
-	m.LoadedSeq = row.HeadSeq
+	m.LoadedSeq, m.LoadedPurged = row.HeadSeq, row.PurgedSeq
 	if row.Position >= m.state.Position {
 		m.state = State{
 			Membership: event.Membership(row.Membership), Position: row.Position, Seq: row.Seq,

@@ -29,6 +29,8 @@ type Member struct {
 	// LoadedSeq is the sequence number of the room's newest event when the user came into memory; 0 where they joined later.
 	// It is set before others see the member.
 	LoadedSeq int64
+	// LoadedPurged is the sequence number of the newest event that had been purged by then.
+	LoadedPurged int64
 
 	// Unread belongs to whoever counts what is unread.
 	Unread atomic.Value

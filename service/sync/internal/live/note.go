@@ -71,8 +71,9 @@ type chunk struct {
 	notes []*Note
 }
 
-// ReadNotes reads the notes in (after, through], oldest first; more tells that there are more.
-type ReadNotes func(ctx context.Context, after, through int64) (notes []*Note, more bool, err error)
+// ReadNotes reads notes in (after, through], oldest first, and up to where they are all there are: short of through where the room
+// has no newer events, and where more tells that there are more. Events that were purged have no notes.
+type ReadNotes func(ctx context.Context, after, through int64) (notes []*Note, end int64, more bool, err error)
 
 // Each calls f with the notes in (after, through], oldest first, until it returns false. A through of 0 is the newest.
 func (n *Notes) Each(ctx context.Context, after, through int64, read ReadNotes, f func(*Note) (bool, error)) error {
@@ -117,13 +118,12 @@ func (n *Notes) get(ctx context.Context, index, last int64, read ReadNotes) (not
 	full := (index + 1) * chunkNotes
 	for more := true; more && end < last; {
 		var further []*Note
-		if further, more, err = read(ctx, end, full); err != nil {
+		var to int64
+		if further, to, more, err = read(ctx, end, full); err != nil {
 			return nil, 0, err
 		}
 		notes = append(notes[:len(notes):len(notes)], further...)
-		if len(further) > 0 {
-			end = further[len(further)-1].Seq
-		}
+		end = max(end, to)
 	}
 	n.keep(index, c, version, notes, end)
 	return notes, end, nil

@@ -17,17 +17,22 @@ type past struct {
 	// read counts the notes that were asked for; page is how many one answer has at most.
 	read, page int64
 	err        error
+	// gone are those that were purged.
+	gone map[int64]bool
 }
 
-func (p *past) notes(_ context.Context, after, through int64) (notes []*live.Note, more bool, err error) {
+func (p *past) notes(_ context.Context, after, through int64) (notes []*live.Note, end int64, more bool, err error) {
 	for seq := after + 1; seq <= min(through, p.head); seq++ {
+		if p.gone[seq] {
+			continue
+		}
 		if int64(len(notes)) == p.page {
-			return notes, true, nil
+			return notes, notes[len(notes)-1].Seq, true, nil
 		}
 		p.read++
 		notes = append(notes, live.NewNote(seq, 10*seq, false, &roompb.Note{Sender: "@a"}))
 	}
-	return notes, false, p.err
+	return notes, min(through, p.head), false, p.err
 }
 
 // seqs reads sequence numbers of a room's past.
@@ -107,11 +112,11 @@ func TestARedactionOutdatesNotes(t *testing.T) {
 	require.Equal(t, int64(200), p.read)
 
 	// One that comes while notes are being read outdates what was read.
-	slow := func(ctx context.Context, after, through int64) ([]*live.Note, bool, error) {
-		notes, more, err := p.notes(ctx, after, through)
+	slow := func(ctx context.Context, after, through int64) ([]*live.Note, int64, bool, error) {
+		notes, end, more, err := p.notes(ctx, after, through)
 		w.redact("!a", "$y")
 		w.applyAll()
-		return notes, more, err
+		return notes, end, more, err
 	}
 	p.head = 110
 	require.NoError(t, room.Notes.Each(t.Context(), 0, 0, slow, func(*live.Note) (bool, error) { return true, nil }))

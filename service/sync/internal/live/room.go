@@ -39,6 +39,8 @@ type Room struct {
 	Notes Notes
 	// Memo is what readers made of the newest events for each other.
 	Memo Memo
+	// purges counts how often something was removed from the room's past.
+	purges atomic.Int64
 }
 
 // Range is what happened in a room between two positions.
