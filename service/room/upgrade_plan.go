@@ -19,7 +19,7 @@ import (
 // levels and join rules, which the new version may want otherwise.
 var carriedTypes = [...]string{
 	event.TypeServerACL, event.TypeEncryption, event.TypeName, event.TypeAvatar, event.TypeTopic, event.TypeGuestAccess,
-	event.TypeHistoryVisibility, event.TypeCanonicalAlias,
+	event.TypeHistoryVisibility, event.TypeCanonicalAlias, typeRetention,
 }
 
 // carriedBans and carriedChildren bound the bans and the rooms of a space that are carried over; the oldest are left behind.
