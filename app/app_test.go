@@ -158,7 +158,7 @@ func TestEachWayToNameADatabaseFindsTheSame(t *testing.T) {
 	s := start(t, dir, map[string]string{"database": url})
 	token := s.register("alice")
 	s.stop()
-	all := "identity=" + url + ",room=" + url + ",sync=" + url + ",keys=" + url
+	all := "identity=" + url + ",room=" + url + ",sync=" + url + ",keys=" + url + ",social=" + url
 	for name, flags := range map[string]map[string]string{"by map": {"databases": all}, "by placeholder": {"database": url + "&application_name={service}"}} {
 		s = start(t, dir, flags)
 		status, answer := s.call("GET", "/_matrix/client/v3/account/whoami", token, "")

@@ -42,7 +42,7 @@ func TestTopologyOfOneProcess(t *testing.T) {
 		return string(body), resp.Header
 	}
 	raw, _ := get("/topology.json")
-	require.Equal(t, `["gateway","identity","keys","media","room","sync"]`, gjson.Get(raw, "instances.#.service").Raw)
+	require.Equal(t, `["gateway","identity","keys","media","room","social","sync"]`, gjson.Get(raw, "instances.#.service").Raw)
 	require.Equal(t, `["ready","ready","ready","ready","ready","ready"]`, gjson.Get(raw, "instances.#.state").Raw)
 	require.Equal(t, "1", gjson.Get(raw, "processes.#").Raw)
 	require.Empty(t, gjson.Get(raw, "processes.0.error").Str)

@@ -1,0 +1,101 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"hongyan/platform/sqldb"
+)
+
+// Room is what of a room decides who sees its members.
+type Room struct {
+	RoomID string
+	// JoinPublic says that everybody may join, WorldReadable that everybody may read.
+	JoinPublic, WorldReadable bool
+}
+
+// Public tells whether everybody sees the room's members.
+func (r Room) Public() bool { return r.JoinPublic || r.WorldReadable }
+
+// Rooms returns those of the rooms that are there.
+func (tx Tx) Rooms(ctx context.Context, roomIDs []string) (map[string]Room, error) {
+	list, err := collect(ctx, tx, func(rows sqldb.Rows) (r Room, err error) {
+		return r, rows.Scan(&r.RoomID, &r.JoinPublic, &r.WorldReadable)
+	}, `SELECT room_id, join_public, world_readable FROM room
+		WHERE room_id = ANY($1)                              -- postgres
+		WHERE room_id IN (SELECT value FROM json_each($1))   -- sqlite`, roomIDs)
+	if err != nil {
+		return nil, fmt.Errorf("read rooms: %w", err)
+	}
+	rooms := make(map[string]Room, len(list))
+	for _, r := range list {
+		rooms[r.RoomID] = r
+	}
+	return rooms, nil
+}
+
+// SetRoom stores a room of a shard. Where it becomes public, or no longer is, so do its members.
+func (tx Tx) SetRoom(ctx context.Context, shard int, r Room, known, wasPublic bool) error {
+	err := tx.exec(ctx, "set room", `INSERT INTO room (room_id, shard, join_public, world_readable) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (room_id) DO UPDATE SET join_public = excluded.join_public, world_readable = excluded.world_readable`,
+		r.RoomID, shard, r.JoinPublic, r.WorldReadable)
+	if err != nil || !known || wasPublic == r.Public() {
+		return err
+	}
+	return tx.exec(ctx, "set the members of a room", `UPDATE member SET public = $2 WHERE room_id = $1`, r.RoomID, r.Public())
+}
+
+// Member is a user with a room.
+type Member struct {
+	UserID, RoomID string
+	// Joined is false for whoever is not there, or not any more; Public is the room's.
+	Joined, Public bool
+}
+
+// SetMembers stores who is joined and who is not. Nobody is given twice.
+func (tx Tx) SetMembers(ctx context.Context, members []Member) error {
+	var users, rooms, gone, goneRooms []string
+	var public []int64
+	for _, m := range members {
+		if !m.Joined {
+			gone, goneRooms = append(gone, m.UserID), append(goneRooms, m.RoomID)
+			continue
+		}
+		users, rooms = append(users, m.UserID), append(rooms, m.RoomID)
+		is := int64(0)
+		if m.Public {
+			is = 1
+		}
+		public = append(public, is)
+	}
+	err := tx.exec(ctx, "remove members", `DELETE FROM member WHERE (user_id, room_id) IN (
+		SELECT * FROM unnest($1::text[], $2::text[])                                                -- postgres
+		SELECT u.value, r.value FROM json_each($1) AS u JOIN json_each($2) AS r ON r.key = u.key    -- sqlite
+		)`, gone, goneRooms)
+	if err != nil || len(users) == 0 {
+		return err
+	}
+	return tx.exec(ctx, "add members", `INSERT INTO member (user_id, room_id, public)
+		SELECT u, r, p = 1 FROM unnest($1::text[], $2::text[], $3::bigint[]) AS t(u, r, p)          -- postgres
+		SELECT u.value, r.value, p.value FROM json_each($1) AS u                                    -- sqlite
+			JOIN json_each($2) AS r ON r.key = u.key JOIN json_each($3) AS p ON p.key = u.key       -- sqlite
+		WHERE true                                                                                  -- sqlite
+		ON CONFLICT (user_id, room_id) DO UPDATE SET public = excluded.public`, users, rooms, public)
+}
+
+// ForgetRoomsOf removes the rooms of a shard, with their members.
+func (tx Tx) ForgetRoomsOf(ctx context.Context, shard int) error {
+	err := tx.exec(ctx, "forget members", `DELETE FROM member WHERE room_id IN (SELECT room_id FROM room WHERE shard = $1)`, shard)
+	if err != nil {
+		return err
+	}
+	return tx.exec(ctx, "forget rooms", `DELETE FROM room WHERE shard = $1`, shard)
+}
+
+// ForgetAllRooms removes all rooms, with their members.
+func (tx Tx) ForgetAllRooms(ctx context.Context) error {
+	if err := tx.exec(ctx, "forget members", `DELETE FROM member`); err != nil {
+		return err
+	}
+	return tx.exec(ctx, "forget rooms", `DELETE FROM room`)
+}
