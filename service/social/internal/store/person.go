@@ -44,7 +44,7 @@ func (tx Tx) ForgetAllPeople(ctx context.Context) error {
 
 // AddPeople adds users of a shard who are not there.
 func (tx Tx) AddPeople(ctx context.Context, shard int, people []Person) error {
-	var tokens, of []string
+	var tokens [][]any
 	for _, p := range people {
 		err := tx.exec(ctx, "add a user", `INSERT INTO person (user_id, shard, name, avatar, folded) VALUES ($1, $2, $3, $4, $5)`,
 			p.UserID, shard, p.Name, p.Avatar, p.Folded)
@@ -52,11 +52,11 @@ func (tx Tx) AddPeople(ctx context.Context, shard int, people []Person) error {
 			return err
 		}
 		for _, t := range p.Tokens {
-			tokens, of = append(tokens, t), append(of, p.UserID)
+			tokens = append(tokens, []any{t, p.UserID})
 		}
 	}
-	return tx.exec(ctx, "add what users are found by", `INSERT INTO token (token, user_id)
-		SELECT * FROM unnest($1::text[], $2::text[])                                                -- postgres
-		SELECT t.value, u.value FROM json_each($1) AS t JOIN json_each($2) AS u ON u.key = t.key    -- sqlite
-		`, tokens, of)
+	return tx.each(ctx, "add what users are found by", `INSERT INTO token (token, user_id)
+		SELECT r->>0, r->>1 FROM json_array_elements($1::text::json) AS r                           -- postgres
+		SELECT value->>0, value->>1 FROM json_each($1)                                              -- sqlite
+		`, tokens)
 }

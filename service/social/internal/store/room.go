@@ -54,33 +54,25 @@ type Member struct {
 
 // SetMembers stores who is joined and who is not. Nobody is given twice.
 func (tx Tx) SetMembers(ctx context.Context, members []Member) error {
-	var users, rooms, gone, goneRooms []string
-	var public []int64
+	var come, gone [][]any
 	for _, m := range members {
-		if !m.Joined {
-			gone, goneRooms = append(gone, m.UserID), append(goneRooms, m.RoomID)
-			continue
+		if m.Joined {
+			come = append(come, []any{m.UserID, m.RoomID, m.Public})
+		} else {
+			gone = append(gone, []any{m.UserID, m.RoomID})
 		}
-		users, rooms = append(users, m.UserID), append(rooms, m.RoomID)
-		is := int64(0)
-		if m.Public {
-			is = 1
-		}
-		public = append(public, is)
 	}
-	err := tx.exec(ctx, "remove members", `DELETE FROM member WHERE (user_id, room_id) IN (
-		SELECT * FROM unnest($1::text[], $2::text[])                                                -- postgres
-		SELECT u.value, r.value FROM json_each($1) AS u JOIN json_each($2) AS r ON r.key = u.key    -- sqlite
-		)`, gone, goneRooms)
-	if err != nil || len(users) == 0 {
+	err := tx.each(ctx, "remove members", `DELETE FROM member WHERE (user_id, room_id) IN (
+		SELECT r->>0, r->>1 FROM json_array_elements($1::text::json) AS r                           -- postgres
+		SELECT value->>0, value->>1 FROM json_each($1)                                              -- sqlite
+		)`, gone)
+	if err != nil {
 		return err
 	}
-	return tx.exec(ctx, "add members", `INSERT INTO member (user_id, room_id, public)
-		SELECT u, r, p = 1 FROM unnest($1::text[], $2::text[], $3::bigint[]) AS t(u, r, p)          -- postgres
-		SELECT u.value, r.value, p.value FROM json_each($1) AS u                                    -- sqlite
-			JOIN json_each($2) AS r ON r.key = u.key JOIN json_each($3) AS p ON p.key = u.key       -- sqlite
-		WHERE true                                                                                  -- sqlite
-		ON CONFLICT (user_id, room_id) DO UPDATE SET public = excluded.public`, users, rooms, public)
+	return tx.each(ctx, "add members", `INSERT INTO member (user_id, room_id, public)
+		SELECT r->>0, r->>1, (r->>2)::boolean FROM json_array_elements($1::text::json) AS r         -- postgres
+		SELECT value->>0, value->>1, value->>2 FROM json_each($1) WHERE true                        -- sqlite
+		ON CONFLICT (user_id, room_id) DO UPDATE SET public = excluded.public`, come)
 }
 
 // ForgetRoomsOf removes the rooms of a shard, with their members.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"embed"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 
@@ -41,6 +42,19 @@ func (tx Tx) exec(ctx context.Context, what, sql string, args ...any) error {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil
+}
+
+// each runs a statement that does something for each of some rows of values, which are its only argument: as JSON, since both databases
+// read that in one pass.
+func (tx Tx) each(ctx context.Context, what, sql string, rows [][]any) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	text, err := json.Marshal(rows)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return tx.exec(ctx, what, sql, string(text))
 }
 
 // collect reads all rows of a query.
