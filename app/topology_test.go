@@ -43,7 +43,7 @@ func TestTopologyOfOneProcess(t *testing.T) {
 	}
 	raw, _ := get("/topology.json")
 	require.Equal(t, `["gateway","identity","keys","media","room","social","sync"]`, gjson.Get(raw, "instances.#.service").Raw)
-	require.Equal(t, `["ready","ready","ready","ready","ready","ready"]`, gjson.Get(raw, "instances.#.state").Raw)
+	require.Equal(t, `["ready","ready","ready","ready","ready","ready","ready"]`, gjson.Get(raw, "instances.#.state").Raw)
 	require.Equal(t, "1", gjson.Get(raw, "processes.#").Raw)
 	require.Empty(t, gjson.Get(raw, "processes.0.error").Str)
 	require.Equal(t, s.url, "http://"+gjson.Get(raw, `instances.#(service=="gateway").http`).Str)
