@@ -59,7 +59,7 @@ func TestTopologyOfOneProcess(t *testing.T) {
 	defer func() { _ = socket.Close() }()
 	told, err := socket.Topology(context.Background(), &nodepb.TopologyRequest{})
 	require.NoError(t, err)
-	require.Len(t, told.GetInstances(), 6, fmt.Sprint(told))
+	require.Len(t, told.GetInstances(), 7, fmt.Sprint(told))
 }
 
 // A page in somebody's browser that made a name of this machine its own reads nothing.

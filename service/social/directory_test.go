@@ -72,7 +72,7 @@ func TestWhoIsVisible(t *testing.T) {
 
 // What is no state, or of another key, changes nothing.
 func TestWhatIsNoStateIsIgnored(t *testing.T) {
-	onBoth(t, func(t *testing.T, g *rig) {
+	onBoth(t, func(_ *testing.T, g *rig) {
 		g.people.register("anna", "")
 		g.rooms.room("r", "invite", "anna")
 		g.rooms.add(roomID("r"), 1, `{"type":"m.room.join_rules","content":{"join_rule":"public"}}`)
@@ -90,7 +90,7 @@ func TestWhatIsNoStateIsIgnored(t *testing.T) {
 
 // TestAccountsThatAreNotFound are the deactivated and the locked. A suspended one only may not speak.
 func TestAccountsThatAreNotFound(t *testing.T) {
-	onBoth(t, func(t *testing.T, g *rig) {
+	onBoth(t, func(_ *testing.T, g *rig) {
 		g.people.register("anna", "")
 		g.people.register("bela", "Bela")
 		g.rooms.room("r", "public", "anna", "bela")
@@ -207,7 +207,7 @@ func TestWhatFindsWhom(t *testing.T) {
 		{"'; DROP TABLE person; --", nil},
 		{"\U0010ffff", nil},
 	}
-	onBoth(t, func(t *testing.T, g *rig) {
+	onBoth(t, func(_ *testing.T, g *rig) {
 		for _, p := range people {
 			g.people.register(p.user, p.name)
 			g.rooms.member("all", p.user, "join")
@@ -329,4 +329,57 @@ func TestIgnoredUsersVanish(t *testing.T) {
 		g.ignores.fail(errors.New("sync is down"))
 		g.finds("a1", "a", "a1", "a2", "a3")
 	})
+}
+
+// Somebody whose name has many words that begin alike takes one place, and nobody else's.
+func TestManyWordsAreOneUser(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		g.people.register("x1", "ma mb mc md me mf mg mh mi mj mk ml")
+		g.people.register("x2", "mz")
+		g.rooms.room("r", "public", "x1", "x2")
+		g.finds("bob", "m", "x1", "x2")
+		for limit, limited := range map[int]bool{1: true, 2: false} {
+			a := g.search("bob", "m", limit)
+			require.Len(t, a.names(), limit)
+			require.Equal(t, limited, gjson.Get(a.body, "limited").Bool(), limit)
+		}
+	})
+}
+
+// In large rooms it is looked at who could be found instead of at all members: the same is found.
+func TestLargeRooms(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		for i := range 2100 {
+			g.rooms.member("large", fmt.Sprintf("nobody%d", i), "join") // of whom the directory knows nothing
+		}
+		for _, user := range []string{"searcher", "m1", "m2", "m3", "m4"} {
+			g.people.register(user, "")
+		}
+		g.rooms.member("large", "searcher", "join")
+		g.rooms.member("large", "m2", "join")
+		g.rooms.room("public", "public", "m3")
+		g.rooms.room("other", "invite", "m1", "m4")
+		g.finds("searcher", "m", "m2", "m3")
+		g.finds("m1", "m", "m1", "m4", "m3")
+		g.finds("searcher", "@m2:hs", "m2")
+		g.finds("searcher", "m1")
+	})
+}
+
+// TestTooManyToLookAt: where more than can be looked at could be found, and none of those that were may be seen, the answer says
+// that it is not all there is.
+func TestTooManyToLookAt(t *testing.T) {
+	w := newWorld(t)
+	for i := range 20_001 {
+		w.people.register(fmt.Sprintf("h%d", i), "")
+	}
+	w.people.register("hz", "")
+	w.rooms.room("r", "invite", "searcher", "hz")
+	g := newRig(t, databases["sqlite"](t), w, social.Default())
+	g.awaitModel()
+	a := g.search("stranger", "h", 0)
+	require.Empty(t, a.names())
+	require.True(t, gjson.Get(a.body, "limited").Bool(), a.body)
+	require.False(t, gjson.Get(g.search("stranger", "h1", 0).body, "limited").Bool())
+	require.Equal(t, []string{"hz"}, g.search("searcher", "h", 0).names(), "whose rooms are small finds everybody there")
 }

@@ -2,11 +2,11 @@ package social_test
 
 import (
 	"context"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -28,7 +28,7 @@ func fixedWorld() *world {
 	return w
 }
 
-// child follows.
+// child follows, and writes a byte whenever it asks for something of the logs.
 func child(url string) error {
 	ctx := context.Background()
 	db, err := sqldb.Open(ctx, sqldb.Config{URL: url})
@@ -36,6 +36,8 @@ func child(url string) error {
 		return err
 	}
 	w := fixedWorld()
+	asked := func() { _, _ = os.Stdout.WriteString(".") }
+	w.people.asked, w.rooms.asked = asked, asked
 	s, err := social.New(social.Default(), social.Deps{
 		DB: db, Bus: w.bus, Identity: w.people, IdentityLog: w.people, RoomLog: w.rooms, Sync: w.ignores, Server: "hs",
 	})
@@ -43,9 +45,6 @@ func child(url string) error {
 		return err
 	}
 	if err := s.Prepare(ctx); err != nil {
-		return err
-	}
-	if _, err := os.Stdout.WriteString("following\n"); err != nil {
 		return err
 	}
 	return s.Run(ctx)
@@ -63,9 +62,8 @@ func TestKilledWhileFollowing(t *testing.T) {
 				out, err := cmd.StdoutPipe()
 				require.NoError(t, err)
 				require.NoError(t, cmd.Start())
-				_, err = out.Read(make([]byte, 1))
+				_, err = io.ReadFull(out, make([]byte, 2+rand.IntN(15))) // wherever it is then
 				require.NoError(t, err)
-				time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond) // whenever it dies
 				require.NoError(t, cmd.Process.Kill())
 				_ = cmd.Wait()
 			}

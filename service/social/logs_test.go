@@ -32,10 +32,12 @@ type memoryLog struct {
 	down error
 	// begun counts how often a shard was read from its beginning.
 	begun int
+	// asked is called for each call.
+	asked func()
 }
 
 func newMemoryLog(name string, wakes bus.Bus) *memoryLog {
-	l := &memoryLog{name: name, epoch: 7, shards: make([][]*logpb.Record, logShards), wake: func(int, int64) {}}
+	l := &memoryLog{name: name, epoch: 7, shards: make([][]*logpb.Record, logShards), wake: func(int, int64) {}, asked: func() {}}
 	if wakes != nil {
 		l.wake = logrpc.Waker(wakes, name)
 	}
@@ -78,6 +80,7 @@ func (l *memoryLog) begunSoFar() int {
 
 // Heads implements logpb.LogClient.
 func (l *memoryLog) Heads(context.Context, *logpb.HeadsRequest, ...grpc.CallOption) (*logpb.HeadsResponse, error) {
+	l.asked()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	h := &logpb.HeadsResponse{Epoch: l.epoch}
@@ -89,6 +92,7 @@ func (l *memoryLog) Heads(context.Context, *logpb.HeadsRequest, ...grpc.CallOpti
 
 // Read implements logpb.LogClient.
 func (l *memoryLog) Read(_ context.Context, req *logpb.ReadRequest, _ ...grpc.CallOption) (*logpb.ReadResponse, error) {
+	l.asked()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.down != nil {
