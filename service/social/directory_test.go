@@ -348,7 +348,7 @@ func TestManyWordsAreOneUser(t *testing.T) {
 
 // In large rooms it is looked at who could be found instead of at all members: the same is found.
 func TestLargeRooms(t *testing.T) {
-	onBoth(t, func(t *testing.T, g *rig) {
+	onBoth(t, func(_ *testing.T, g *rig) {
 		for i := range 2100 {
 			g.rooms.member("large", fmt.Sprintf("nobody%d", i), "join") // of whom the directory knows nothing
 		}

@@ -14,7 +14,7 @@ import (
 
 // TestWhatHappensIsTakenIn compares the database with the logs after many things have happened, at once and bit by bit.
 func TestWhatHappensIsTakenIn(t *testing.T) {
-	onBoth(t, func(t *testing.T, g *rig) {
+	onBoth(t, func(_ *testing.T, g *rig) {
 		for seed := range uint64(10) {
 			g.happen(seed, 300)
 			g.awaitModel()

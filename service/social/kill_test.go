@@ -62,7 +62,7 @@ func TestKilledWhileFollowing(t *testing.T) {
 				out, err := cmd.StdoutPipe()
 				require.NoError(t, err)
 				require.NoError(t, cmd.Start())
-				_, err = io.ReadFull(out, make([]byte, 2+rand.IntN(15))) // wherever it is then
+				_, err = io.ReadFull(out, make([]byte, 2+rand.IntN(8))) // wherever it is then
 				require.NoError(t, err)
 				require.NoError(t, cmd.Process.Kill())
 				_ = cmd.Wait()
