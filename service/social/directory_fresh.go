@@ -46,7 +46,7 @@ func (s *Service) catchUp(ctx context.Context, log followed) error {
 		return fmt.Errorf("read heads: %w", err)
 	}
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		at, err := s.cursors.Load(ctx, log.name, len(heads.Shard))
+		at, err := s.lookAt(ctx, log, len(heads.Shard))
 		if err != nil {
 			return err
 		}
@@ -59,6 +59,20 @@ func (s *Service) catchUp(ctx context.Context, log followed) error {
 			return fmt.Errorf("wait for the log: %w", ctx.Err())
 		}
 	}
+}
+
+// lookAt reads the cursors of a log. All who wait for them share a look: one that began a moment ago is at worst out of date, and they
+// look again.
+func (s *Service) lookAt(ctx context.Context, log followed, shards int) (eventlog.Heads, error) {
+	at, err, _ := s.looks.Do(log.name, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience) // it is not its first asker's alone
+		defer cancel()
+		return s.cursors.Load(ctx, log.name, shards)
+	})
+	if err != nil {
+		return eventlog.Heads{}, err
+	}
+	return at.(eventlog.Heads), nil
 }
 
 // reached tells whether cursors are at heads or further.

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/singleflight"
 
 	identitypb "hongyan/api/identity"
 	logpb "hongyan/api/log"
@@ -50,6 +51,8 @@ type Service struct {
 	leases  *lease.Leases
 	// people and rooms are the logs that are followed.
 	people, rooms followed
+	// looks are looks at the cursors that are under way.
+	looks singleflight.Group
 
 	// searches bounds the searches that are done at once.
 	searches chan struct{}
