@@ -72,20 +72,26 @@ func isWord(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) || u
 func Tokens(folded ...string) []string {
 	var tokens []string
 	for _, text := range folded {
-		n := 0
-		for field := range strings.FieldsSeq(text) {
-			before := rune(0)
-			for i, r := range field {
-				if begins(before, r) && n < maxTokens {
-					tokens = append(tokens, Cut(field[i:]))
-					n++
-				}
-				before = r
-			}
-		}
+		tokens = append(tokens, tokensOf(text)...)
 	}
 	slices.Sort(tokens)
 	return slices.Compact(tokens)
+}
+
+func tokensOf(text string) []string {
+	var tokens []string
+	for field := range strings.FieldsSeq(text) {
+		before := rune(0)
+		for i, r := range field {
+			if begins(before, r) && len(tokens) < maxTokens {
+				if token := Cut(field[i:]); !slices.Contains(tokens, token) {
+					tokens = append(tokens, token)
+				}
+			}
+			before = r
+		}
+	}
+	return tokens
 }
 
 // Split returns the words of what is searched for, which is folded, as tokens begin with them: none twice, and none that is the
