@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/tidwall/gjson"
+	"github.com/zeromicro/go-zero/core/logx"
+	"google.golang.org/protobuf/proto"
 
 	roompb "hongyan/api/room"
 	"hongyan/matrix/event"
@@ -29,20 +31,31 @@ type roomChange struct {
 	joinPublic, worldReadable *bool
 	// joined says of members whether they are joined now.
 	joined map[string]bool
+	// gone says that the room itself was removed, with all that was in it. Nothing comes after that.
+	gone bool
 }
 
 // changedRooms works out what a page changes. Of what changes twice the last counts.
-func changedRooms(_ context.Context, p *follow.Page) (change, error) {
+func changedRooms(ctx context.Context, p *follow.Page) (change, error) {
 	changes := map[string]*roomChange{}
 	for _, r := range p.Records {
-		if roompb.EntryKind(r.Kind) != roompb.EntryKind_ENTRY_KIND_EVENT {
-			continue
-		}
 		c := changes[r.Name]
 		if c == nil {
 			c = &roomChange{joined: map[string]bool{}}
 		}
-		if c.add(r) {
+		matters := false
+		switch roompb.EntryKind(r.Kind) {
+		case roompb.EntryKind_ENTRY_KIND_EVENT:
+			matters = c.add(r)
+		case roompb.EntryKind_ENTRY_KIND_PURGED: // events that were removed alone are no state
+			purged := new(roompb.Purged)
+			if err := proto.Unmarshal(r.Body, purged); err != nil {
+				logx.WithContext(ctx).Errorf("skip entry %d of the room log's shard %d: %v", r.Position, r.Shard, err)
+			}
+			c.gone = c.gone || purged.GetRoom()
+			matters = c.gone
+		}
+		if matters {
 			changes[r.Name] = c
 		}
 	}
@@ -86,7 +99,12 @@ func writeRooms(ctx context.Context, tx store.Tx, shard int, changes map[string]
 		return err
 	}
 	var members []store.Member
+	var gone []string
 	for _, id := range ids {
+		if changes[id].gone {
+			gone = append(gone, id)
+			continue
+		}
 		before, known := stored[id]
 		now, c := before, changes[id]
 		now.RoomID = id
@@ -104,6 +122,9 @@ func writeRooms(ctx context.Context, tx store.Tx, shard int, changes map[string]
 		for _, user := range slices.Sorted(maps.Keys(c.joined)) {
 			members = append(members, store.Member{UserID: user, RoomID: id, Joined: c.joined[user], Public: now.Public()})
 		}
+	}
+	if err := tx.ForgetRooms(ctx, gone); err != nil {
+		return err
 	}
 	return tx.SetMembers(ctx, members)
 }

@@ -9,8 +9,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/tidwall/gjson"
+	"google.golang.org/protobuf/proto"
 
 	identitypb "hongyan/api/identity"
+	roompb "hongyan/api/room"
 	"hongyan/service/social"
 )
 
@@ -382,4 +384,22 @@ func TestTooManyToLookAt(t *testing.T) {
 	require.True(t, gjson.Get(a.body, "limited").Bool(), a.body)
 	require.False(t, gjson.Get(g.search("stranger", "h1", 0).body, "limited").Bool())
 	require.Equal(t, []string{"hz"}, g.search("searcher", "h", 0).names(), "whose rooms are small finds everybody there")
+}
+
+// A room that an administrator removed shows nobody any more, also where it is not read any more that its members left.
+func TestARemovedRoomIsForgotten(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		g.people.register("anna", "")
+		g.rooms.room("r", "public", "anna")
+		g.finds("bob", "anna", "anna")
+		body, err := proto.Marshal(&roompb.Purged{BeforeMs: 1, BeforeSeq: 2})
+		require.NoError(t, err)
+		g.rooms.addBody(roomID("r"), int32(roompb.EntryKind_ENTRY_KIND_PURGED), body)
+		g.finds("bob", "anna", "anna") // messages alone were removed
+		g.rooms.purge("r")
+		g.finds("bob", "anna")
+		g.awaitModel()
+		g.rooms.room("other", "public", "anna")
+		g.finds("bob", "anna", "anna")
+	})
 }

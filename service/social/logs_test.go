@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	identitypb "hongyan/api/identity"
 	logpb "hongyan/api/log"
@@ -46,12 +47,21 @@ func newMemoryLog(name string, wakes bus.Bus) *memoryLog {
 
 // add appends a record to a stream.
 func (l *memoryLog) add(stream string, kind int32, doc string) {
+	l.append(&logpb.Record{Stream: stream, Kind: kind, Doc: []byte(doc)})
+}
+
+// addBody is add for what is no event.
+func (l *memoryLog) addBody(stream string, kind int32, body []byte) {
+	l.append(&logpb.Record{Stream: stream, Kind: kind, Body: body})
+}
+
+func (l *memoryLog) append(record *logpb.Record) {
+	stream := record.GetStream()
 	shard := eventlog.ShardOf(stream, logShards)
 	l.mu.Lock()
 	head := int64(len(l.shards[shard]) + 1)
-	l.shards[shard] = append(l.shards[shard], &logpb.Record{
-		Position: head, Stream: stream, Kind: kind, Ref: fmt.Sprintf("$%d-%d", shard, head), Doc: []byte(doc),
-	})
+	record.Position, record.Ref = head, fmt.Sprintf("$%d-%d", shard, head)
+	l.shards[shard] = append(l.shards[shard], record)
 	l.mu.Unlock()
 	l.wake(shard, head)
 }
@@ -210,6 +220,23 @@ type rooms struct{ *memoryLog }
 // state appends a state event to a room.
 func (r rooms) state(room, typ, key, content string) {
 	r.add(roomID(room), int32(roompb.EntryKind_ENTRY_KIND_EVENT), fmt.Sprintf(`{"type":%q,"state_key":%q,"content":%s}`, typ, key, content))
+}
+
+// purge removes a room, as an administrator does: what was in the log of it, and then it is told.
+func (r rooms) purge(room string) {
+	shard := eventlog.ShardOf(roomID(room), logShards)
+	r.mu.Lock()
+	for _, record := range r.shards[shard] {
+		if record.GetStream() == roomID(room) {
+			record.Kind, record.Doc = 0, nil
+		}
+	}
+	r.mu.Unlock()
+	body, err := proto.Marshal(&roompb.Purged{Room: true})
+	if err != nil {
+		panic(err)
+	}
+	r.addBody(roomID(room), int32(roompb.EntryKind_ENTRY_KIND_PURGED), body)
 }
 
 // member makes a user be something in a room.

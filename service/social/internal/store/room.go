@@ -75,6 +75,22 @@ func (tx Tx) SetMembers(ctx context.Context, members []Member) error {
 		ON CONFLICT (user_id, room_id) DO UPDATE SET public = excluded.public`, come)
 }
 
+// ForgetRooms removes rooms, with their members.
+func (tx Tx) ForgetRooms(ctx context.Context, roomIDs []string) error {
+	if len(roomIDs) == 0 {
+		return nil
+	}
+	for _, table := range []string{`member`, `room`} {
+		err := tx.exec(ctx, "forget a room", `DELETE FROM `+table+`
+			WHERE room_id = ANY($1)                              -- postgres
+			WHERE room_id IN (SELECT value FROM json_each($1))   -- sqlite`, roomIDs)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // ForgetRoomsOf removes the rooms of a shard, with their members.
 func (tx Tx) ForgetRoomsOf(ctx context.Context, shard int) error {
 	err := tx.exec(ctx, "forget members", `DELETE FROM member WHERE room_id IN (SELECT room_id FROM room WHERE shard = $1)`, shard)
