@@ -158,7 +158,7 @@ func TestEachWayToNameADatabaseFindsTheSame(t *testing.T) {
 	s := start(t, dir, map[string]string{"database": url})
 	token := s.register("alice")
 	s.stop()
-	all := "identity=" + url + ",room=" + url + ",sync=" + url + ",keys=" + url
+	all := "identity=" + url + ",room=" + url + ",sync=" + url + ",keys=" + url + ",social=" + url
 	for name, flags := range map[string]map[string]string{"by map": {"databases": all}, "by placeholder": {"database": url + "&application_name={service}"}} {
 		s = start(t, dir, flags)
 		status, answer := s.call("GET", "/_matrix/client/v3/account/whoami", token, "")
@@ -304,7 +304,7 @@ func TestConnectionsToPostgresAreBounded(t *testing.T) {
 		require.NoError(t, db.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
 			WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`).Scan(&n))
 		most = max(most, n)
-		require.LessOrEqual(t, n, 4*7, "connections of four services")
+		require.LessOrEqual(t, n, 6*7, "connections of six services")
 		select {
 		case <-done:
 			require.Greater(t, most, 3, "it was counted while they worked")

@@ -94,7 +94,7 @@ func inProcessesOfTheirOwn(t *testing.T, d *deployment) {
 	}
 	require.False(t, healthy(), "load balancers send it nothing before it knows anybody")
 	identity := d.start("identity")
-	d.start("room,keys,sync,media")
+	d.start("room,keys,sync,media,social")
 	leaving := d.start("room")
 	require.Eventually(t, healthy, time.Minute, 20*time.Millisecond)
 	alice, bob := gateway.register("alice"), gateway.register("bob")
@@ -130,7 +130,7 @@ func inProcessesOfTheirOwn(t *testing.T, d *deployment) {
 		services = append(services, i.GetService())
 		require.Equal(t, "ready", i.GetState())
 	}
-	require.Equal(t, []string{"gateway", "gateway", "identity", "keys", "media", "room", "sync"}, services)
+	require.Equal(t, []string{"gateway", "gateway", "identity", "keys", "media", "room", "social", "sync"}, services)
 	require.Len(t, told.GetProcesses(), 4)
 	for _, p := range told.GetProcesses() {
 		require.Empty(t, p.GetError())
@@ -145,7 +145,7 @@ func topology(t *testing.T, s *server) *nodepb.TopologyResponse {
 	var told *nodepb.TopologyResponse
 	require.Eventually(t, func() bool { // a watch may be a moment behind
 		told, err = socket.Topology(t.Context(), &nodepb.TopologyRequest{})
-		return err == nil && len(told.GetInstances()) == 7
+		return err == nil && len(told.GetInstances()) == 8
 	}, time.Minute, 20*time.Millisecond)
 	return told
 }
@@ -153,7 +153,7 @@ func topology(t *testing.T, s *server) *nodepb.TopologyResponse {
 // A process that does not know the secret gets nowhere.
 func TestStrangersAreKeptOut(t *testing.T) {
 	d := newDeployment(t, clusterSecret)
-	d.start("identity,room,keys,sync,media")
+	d.start("identity,room,keys,sync,media,social")
 	gateway := d.start("gateway")
 	gateway.register("alice")
 	d.flags["cluster-secret"] = "another secret of the same length"

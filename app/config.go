@@ -21,6 +21,7 @@ import (
 	"hongyan/service/keys"
 	"hongyan/service/media"
 	"hongyan/service/room"
+	"hongyan/service/social"
 	"hongyan/service/sync"
 )
 
@@ -58,6 +59,7 @@ type Config struct {
 	Keys             keys.Config         `yaml:"keys"`
 	Sync             sync.Config         `yaml:"sync"`
 	Media            media.Config        `yaml:"media"`
+	Social           social.Config       `yaml:"social"`
 }
 
 // Default is the configuration of `hongyan serve` without anything.
@@ -82,6 +84,7 @@ func Default() Config {
 		Keys:             keys.Default(),
 		Sync:             sync.Default(),
 		Media:            media.Default(),
+		Social:           social.Default(),
 	}
 }
 
@@ -159,6 +162,7 @@ func (c Config) Validate() error {
 		inSection("keys", c.Keys.Validate()),
 		inSection("sync", c.Sync.Validate()),
 		inSection("media", c.Media.Validate()),
+		inSection("social", c.Social.Validate()),
 	)
 }
 

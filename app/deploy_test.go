@@ -31,7 +31,7 @@ func TestDashboardsAndAlertsAskForMetricsThatExist(t *testing.T) {
 			require.NoError(t, checkQuery(query, all, labels, asked), "%s: %s", name, query)
 		}
 	}
-	for _, subsystem := range []string{"bus", "eventlog", "gateway", "hop", "identity", "keys", "registry", "room", "rpc", "sqldb", "sync"} {
+	for _, subsystem := range []string{"bus", "eventlog", "gateway", "hop", "identity", "keys", "registry", "room", "rpc", "social", "sqldb", "sync"} {
 		require.True(t, slices.ContainsFunc(namesIn(asked), func(name string) bool {
 			return strings.HasPrefix(name, "hongyan_"+subsystem+"_")
 		}), "nobody looks at %s", subsystem)

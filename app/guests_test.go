@@ -20,7 +20,7 @@ func TestGuests(t *testing.T) {
 		d.flags["identity-guest-access"] = "true"
 		d.start("identity")
 		d.start("room,sync")
-		visit(t, d.start("gateway,keys,media"))
+		visit(t, d.start("gateway,keys,media,social"))
 	})
 }
 
@@ -47,7 +47,7 @@ func visit(t *testing.T, s *server) {
 	ok("GET", "/publicRooms", guest, "")
 	for _, forbidden := range [][2]string{
 		{"POST", "/createRoom"}, {"POST", room + "/invite"}, {"GET", "/joined_rooms"},
-		{"PUT", room + "/redact/$e/1"}, {"GET", "/pushrules/"},
+		{"PUT", room + "/redact/$e/1"}, {"GET", "/pushrules/"}, {"POST", "/user_directory/search"},
 	} {
 		status, answer := s.call(forbidden[0], "/_matrix/client/v3"+forbidden[1], guest, `{}`)
 		require.Equal(t, 403, status, "%v: %v", forbidden, answer)

@@ -23,7 +23,7 @@ func TestKeysOfDevices(t *testing.T) {
 		for range 2 {
 			d.start("keys")
 		}
-		d.start("room,sync,media")
+		d.start("room,sync,media,social")
 		keysOfDevices(t, d.start("gateway"))
 	})
 }

@@ -33,7 +33,7 @@ func TestKubernetesManifests(t *testing.T) {
 			require.NotNil(t, byKind["PodDisruptionBudget"][name], name)
 		}
 	}
-	require.Len(t, byKind["Deployment"], 6)
+	require.Len(t, byKind["Deployment"], 7)
 	for name, doc := range byKind["HorizontalPodAutoscaler"] {
 		require.NotNil(t, byKind["Deployment"][name], name)
 		require.NotContains(t, byKind["Deployment"][name]["spec"], "replicas", "the autoscaler sets them")

@@ -165,7 +165,7 @@ func TestComposeFiles(t *testing.T) {
 			require.Less(t, cfg.DrainTimeout.Seconds(), 30.0)
 		}
 	}
-	require.Equal(t, 8, started)
+	require.Equal(t, 9, started)
 }
 
 // requireOpenAdmin checks that monitoring and probes reach a registry, which listens to its own machine by default.

@@ -23,7 +23,7 @@ func TestMedia(t *testing.T) {
 		for range 2 {
 			d.start("media")
 		}
-		d.start("identity,room,keys,sync")
+		d.start("identity,room,keys,sync,social")
 		mediaThrough(t, d.start("gateway"))
 	})
 }

@@ -60,7 +60,7 @@ func (m *move) run(ctx context.Context, step func(transfer.Step)) error {
 // killed leaves the source as a run does that is killed while it copies.
 func (m *move) killed() {
 	m.t.Helper()
-	for _, service := range []string{"identity", "room", "keys", "sync", "media"} {
+	for _, service := range []string{"identity", "room", "keys", "sync", "media", "social"} {
 		db, err := sqldb.Open(m.t.Context(), sqldb.Config{URL: m.database + "&search_path=" + service, Application: "test"})
 		require.NoError(m.t, err)
 		require.NoError(m.t, transfer.MarkMoving(m.t.Context(), db, "another place"))

@@ -29,6 +29,7 @@ import (
 	"hongyan/service/keys"
 	"hongyan/service/media"
 	"hongyan/service/room"
+	"hongyan/service/social"
 	"hongyan/service/sync"
 )
 
@@ -59,8 +60,9 @@ func targets() []target {
 		{name: "keys", migrate: keys.Migrate, logConns: keys.LogConns, routes: keys.Routes, needs: []string{"identity"}, build: buildKeys},
 		{name: "sync", migrate: sync.Migrate, routes: sync.Routes, needs: []string{"room", "keys"}, build: buildSync},
 		{name: "media", migrate: media.Migrate, routes: media.Routes, build: buildMedia},
-		{name: "gateway", routes: gateway.Routes, needs: []string{"identity", "room", "keys", "sync", "media"}, build: buildGateway},
-		{name: targetAll, needs: []string{"gateway", "identity", "room", "keys", "sync", "media"}},
+		{name: "social", migrate: social.Migrate, routes: social.Routes, needs: []string{"identity", "room", "sync"}, build: buildSocial},
+		{name: "gateway", routes: gateway.Routes, needs: []string{"identity", "room", "keys", "sync", "media", "social"}, build: buildGateway},
+		{name: targetAll, needs: []string{"gateway", "identity", "room", "keys", "sync", "media", "social"}},
 	}
 }
 
@@ -295,6 +297,28 @@ func buildMedia(ctx context.Context, b *builder) (*unit, error) {
 	return &unit{
 		name: "media", run: s.Run, register: func(grpc.ServiceRegistrar) {}, admin: s.RegisterAdmin, handler: s.Handler(), drain: s.Drain,
 	}, nil
+}
+
+func buildSocial(ctx context.Context, b *builder) (*unit, error) {
+	db, err := b.openDatabase(ctx, "social")
+	if err != nil {
+		return nil, err
+	}
+	s, err := social.New(b.cfg.Social, social.Deps{
+		DB: db, Bus: b.cluster.Bus(), Server: matrix.ServerName(b.cfg.ServerName),
+		Identity:    identitypb.NewIdentityClient(b.cluster.Conns().Conn("identity")),
+		IdentityLog: logpb.NewLogClient(b.cluster.Conns().Conn("identity")),
+		RoomLog:     logpb.NewLogClient(b.cluster.Conns().Conn("room")),
+		Sync:        syncpb.NewSyncClient(b.cluster.Conns().Conn("sync")),
+		Metrics:     obs.OfService(b.metrics, "social"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Prepare(ctx); err != nil {
+		return nil, err
+	}
+	return &unit{name: "social", run: s.Run, register: func(grpc.ServiceRegistrar) {}, handler: s.Handler()}, nil
 }
 
 func buildGateway(_ context.Context, b *builder) (*unit, error) {

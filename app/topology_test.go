@@ -42,8 +42,8 @@ func TestTopologyOfOneProcess(t *testing.T) {
 		return string(body), resp.Header
 	}
 	raw, _ := get("/topology.json")
-	require.Equal(t, `["gateway","identity","keys","media","room","sync"]`, gjson.Get(raw, "instances.#.service").Raw)
-	require.Equal(t, `["ready","ready","ready","ready","ready","ready"]`, gjson.Get(raw, "instances.#.state").Raw)
+	require.Equal(t, `["gateway","identity","keys","media","room","social","sync"]`, gjson.Get(raw, "instances.#.service").Raw)
+	require.Equal(t, `["ready","ready","ready","ready","ready","ready","ready"]`, gjson.Get(raw, "instances.#.state").Raw)
 	require.Equal(t, "1", gjson.Get(raw, "processes.#").Raw)
 	require.Empty(t, gjson.Get(raw, "processes.0.error").Str)
 	require.Equal(t, s.url, "http://"+gjson.Get(raw, `instances.#(service=="gateway").http`).Str)
@@ -59,7 +59,7 @@ func TestTopologyOfOneProcess(t *testing.T) {
 	defer func() { _ = socket.Close() }()
 	told, err := socket.Topology(context.Background(), &nodepb.TopologyRequest{})
 	require.NoError(t, err)
-	require.Len(t, told.GetInstances(), 6, fmt.Sprint(told))
+	require.Len(t, told.GetInstances(), 7, fmt.Sprint(told))
 }
 
 // A page in somebody's browser that made a name of this machine its own reads nothing.

@@ -8,7 +8,7 @@ var usage = map[string]string{
 	"admin_listen":               "address for /healthz, /readyz, /metrics, /topology and more; auto is localhost:9008, or a free port where that is taken; empty for none",
 	"admin_token":                "secret that readers of admin_listen must show as a bearer token, but for /healthz and /readyz; empty for none",
 	"admin_open":                 "let everybody read admin_listen without a token on an address that other machines reach: on or off",
-	"target":                     "services to run, with commas: all, or identity, room, keys, sync, media and gateway; a part of them needs a registry that the processes share",
+	"target":                     "services to run, with commas: all, or identity, room, keys, sync, media, social and gateway; a part of them needs a registry that the processes share",
 	"registration":               "who may register: open, token or closed; by default open for a single process that listens on localhost only, else closed",
 	"registration_shared_secret": "secret for registering accounts with tools through /_synapse/admin/v1/register; empty turns that off",
 	"rate_limits":                "refuse clients that are too fast: on or off",
@@ -232,4 +232,8 @@ var usage = map[string]string{
 	"media.url_previews.keep_for":         "how long a preview and its picture are kept",
 	"media.url_previews.max_previews":     "previews that are kept, at most; the oldest go",
 	"media.url_previews.max_images_bytes": "how large the pictures of all previews may be together, in bytes; the oldest go",
+
+	"social.directory_all_users": "let everybody find everybody in the user directory, whether or not they share a room: on or off",
+	"social.directory_searches":  "searches of the user directory that one instance does at once; more wait",
+	"social.commit_timeout":      "how long it may take to take in what others have written",
 }

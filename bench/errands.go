@@ -40,12 +40,13 @@ const (
 	accountData    = "account data"
 	displayName    = "displayname"
 	errandType     = "org.hongyan.errand"
+	userSearch     = "/_matrix/client/v3/user_directory/search"
 )
 
 // kinds is the order of errands; one in sixteen is a log-in, which costs the server a password hash.
 var kinds = []string{ //nolint:gochecknoglobals // a constant table
 	"createRoom", "typing", "receipt", "joinRoom", "accountData", "profile", "messages", "send",
-	"joinedRooms", "typing", "receipt", "state", "accountData", "profile", "members", "login",
+	"joinedRooms", "findUsers", "receipt", "state", "accountData", "profile", "members", "login",
 }
 
 func (r *run) makeErrands(ctx context.Context, transport *fasthttp.Client) ([]*errands, error) {
@@ -138,6 +139,8 @@ func (e *errands) do(ctx context.Context, kind string) (bool, error) {
 		return true, e.Messages(ctx, e.home, "", "b", 10, nil)
 	case "members":
 		return true, e.JSON(ctx, "GET", room+"/joined_members", nil, nil)
+	case "findUsers":
+		return true, e.JSON(ctx, "POST", userSearch, map[string]any{"search_term": e.next.UserID}, nil)
 	case "joinedRooms":
 		return true, e.JSON(ctx, "GET", "/_matrix/client/v3/joined_rooms", nil, nil)
 	default:
@@ -236,7 +239,49 @@ func (e *errands) check(ctx context.Context) error {
 			return fmt.Errorf("the %s is %q: want one of %q", what, value, possible)
 		}
 	}
-	return nil
+	return e.checkFound(ctx)
+}
+
+// findTries and findPause are how often, and how long in between, it is looked whether the user directory knows the newest: it may be
+// a moment behind.
+const (
+	findTries = 20
+	findPause = 500 * time.Millisecond
+)
+
+// checkFound says whether the neighbour, who is in public rooms, is found by the name that they have now.
+func (e *errands) checkFound(ctx context.Context) error {
+	possible := e.next.settings[displayName]
+	if len(e.next.made) == 0 || len(possible) == 0 {
+		return nil
+	}
+	var name string
+	for try := 0; try < findTries; try++ {
+		var page struct {
+			Results []struct {
+				UserID string `json:"user_id"`
+				Name   string `json:"display_name"`
+			} `json:"results"`
+		}
+		if err := e.JSON(ctx, "POST", userSearch, map[string]any{"search_term": e.next.UserID}, &page); err != nil {
+			return fmt.Errorf("search the user directory: %w", err)
+		}
+		name = ""
+		for _, u := range page.Results {
+			if u.UserID == e.next.UserID {
+				name = u.Name
+			}
+		}
+		if slices.Contains(possible, name) {
+			return nil
+		}
+		select {
+		case <-time.After(findPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return fmt.Errorf("the user directory has %q of %s: want one of %q", name, e.next.UserID, possible)
 }
 
 // checkNames says whether a request made two rooms: each has a name of its own.

@@ -24,7 +24,7 @@ Each setting is a key of the file that --config names, a flag, and an environmen
 		Example: `  hongyan serve
   hongyan serve --server-name chat.example.org --listen :8448 --gateway-tls-cert cert.pem --gateway-tls-key key.pem
   hongyan serve --config /etc/hongyan/hongyan.yaml
-  hongyan serve --target room,keys,sync,media --media-path data/media --data-dir data/one --cluster-registry etcd --cluster-endpoints localhost:2379 \
+  hongyan serve --target room,keys,sync,media,social --media-path data/media --data-dir data/one --cluster-registry etcd --cluster-endpoints localhost:2379 \
     --cluster-bus nats://localhost:4222 --database postgres://hongyan@localhost/hongyan`,
 		Args: cobra.NoArgs,
 	}

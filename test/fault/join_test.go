@@ -11,15 +11,15 @@ import (
 	"hongyan/test/harness"
 )
 
-// join adds an instance of each service, which must take its share soon, and takes it away again. The load asks nothing of media,
-// so that there is no share of it to take.
+// join adds an instance of each service, which must take its share soon, and takes it away again. The load asks nothing of media
+// and, once a second, little of social, so that there is no share of them to take.
 func join(s *scene) []strike {
 	if s.Registry == nil {
 		return nil
 	}
 	var all []strike
 	for _, service := range harness.Services() {
-		if service == "media" || service == "gateway" && !s.Balanced {
+		if service == "media" || service == "social" || service == "gateway" && !s.Balanced {
 			continue
 		}
 		all = append(all, strike{target: service, do: func(t *testing.T) (effect, error) { return s.joins(t.Context(), service) }})

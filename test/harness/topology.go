@@ -36,7 +36,9 @@ const (
 )
 
 // Services are what a cluster runs, in the order in which they are restarted.
-func Services() []string { return []string{"identity", "room", "keys", "sync", "media", "gateway"} }
+func Services() []string {
+	return []string{"identity", "room", "keys", "sync", "media", "social", "gateway"}
+}
 
 // One has everything in one process.
 func One(postgres bool) Topology {

@@ -115,3 +115,33 @@ test("a room that everybody may read is looked into", async () => {
     emil.stopPeeking();
     await assert.rejects(emil.peekInRoom(space), (e) => e.errcode === "M_FORBIDDEN");
 });
+
+test("people are found by what they are called", async () => {
+    const wilma = await register(url(0), "wilhelmina-of-the-lakes");
+    const search = async (who, term) => (await who.searchUserDirectory({ term, limit: 5 })).results;
+    // An instance that was just killed may be the one that takes names in: another one does so within seconds.
+    const found = async (who, term, want) => {
+        for (let left = 100; ; left--) {
+            const names = (await search(who, term)).map((user) => user.user_id);
+            if (names.join() === want.join() || left === 0) return assert.deepEqual(names, want, term);
+            await pause(100);
+        }
+    };
+    await wilma.setDisplayName("Wilhelmina van der Meer");
+    await found(emil, "wilhelmina", []); // nobody knows her
+    await wilma.joinRoom(ponds[2]);
+    await found(emil, "WILHELMINA", [wilma.getUserId()]);
+    await found(emil, "meer der", [wilma.getUserId()]);
+    await found(emil, wilma.getUserId(), [wilma.getUserId()]);
+    await wilma.setDisplayName("鸿雁来宾");
+    await found(emil, "雁来", [wilma.getUserId()]);
+    await found(emil, "meer", []);
+    const [user] = await search(emil, "来宾");
+    assert.equal(user.display_name, "鸿雁来宾");
+    const page = await emil.searchUserDirectory({ term: "@", limit: 1 });
+    assert.equal(page.results.length, 1);
+    assert.equal(page.limited, true);
+    await wilma.leave(ponds[2]);
+    await found(emil, "来宾", []);
+    await assert.rejects(emil.searchUserDirectory({ term: "a", limit: -1 }), (e) => e.errcode === "M_INVALID_PARAM");
+});

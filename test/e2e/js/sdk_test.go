@@ -141,7 +141,7 @@ func tell(w http.ResponseWriter, err error) {
 func (s *steer) beginUnrest(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unrest = s.cluster.Unrest(context.WithoutCancel(ctx), "identity", "room", "keys", "sync", "media")
+	s.unrest = s.cluster.Unrest(context.WithoutCancel(ctx), "identity", "room", "keys", "sync", "media", "social")
 }
 
 // endUnrest returns when all of them run again. Without unrest it does nothing.

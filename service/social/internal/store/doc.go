@@ -1,0 +1,2 @@
+// Package store is the SQL of the service social.
+package store
