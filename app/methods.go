@@ -9,6 +9,7 @@ import (
 	logpb "hongyan/api/log"
 	nodepb "hongyan/api/node"
 	roompb "hongyan/api/room"
+	socialpb "hongyan/api/social"
 	syncpb "hongyan/api/sync"
 )
 
@@ -19,7 +20,7 @@ func idempotent(method string) bool {
 	service, _, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
 	switch service {
 	case logpb.Log_ServiceDesc.ServiceName, roompb.Room_ServiceDesc.ServiceName, syncpb.Sync_ServiceDesc.ServiceName,
-		keyspb.Keys_ServiceDesc.ServiceName, gatewaypb.Gateway_ServiceDesc.ServiceName, nodepb.Node_ServiceDesc.ServiceName:
+		keyspb.Keys_ServiceDesc.ServiceName, socialpb.Social_ServiceDesc.ServiceName, gatewaypb.Gateway_ServiceDesc.ServiceName, nodepb.Node_ServiceDesc.ServiceName:
 		return true
 	}
 	switch method {

@@ -16,6 +16,7 @@ import (
 	logpb "hongyan/api/log"
 	nodepb "hongyan/api/node"
 	roompb "hongyan/api/room"
+	socialpb "hongyan/api/social"
 	syncpb "hongyan/api/sync"
 	"hongyan/matrix"
 	"hongyan/matrix/event"
@@ -170,7 +171,8 @@ func buildIdentity(ctx context.Context, b *builder) (*unit, error) {
 		return nil, err
 	}
 	s, err := identity.New(ctx, b.cfg.Identity, identity.Deps{
-		DB: db, Bus: b.cluster.Bus(), Gateways: gateways{b.cluster.Conns()}, ServerName: b.cfg.ServerName, Clock: b.clock, Rand: b.rand,
+		Social: socialpb.NewSocialClient(b.cluster.Conns().Conn("social")),
+		DB:     db, Bus: b.cluster.Bus(), Gateways: gateways{b.cluster.Conns()}, ServerName: b.cfg.ServerName, Clock: b.clock, Rand: b.rand,
 		Metrics: obs.OfService(b.metrics, "identity"),
 	})
 	if err != nil {
@@ -318,7 +320,7 @@ func buildSocial(ctx context.Context, b *builder) (*unit, error) {
 	if err := s.Prepare(ctx); err != nil {
 		return nil, err
 	}
-	return &unit{name: "social", run: s.Run, register: func(grpc.ServiceRegistrar) {}, handler: s.Handler()}, nil
+	return &unit{name: "social", run: s.Run, register: s.Register, handler: s.Handler()}, nil
 }
 
 func buildGateway(_ context.Context, b *builder) (*unit, error) {

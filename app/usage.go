@@ -114,6 +114,7 @@ var usage = map[string]string{
 	"identity.login_failures.account_burst":    "failed password checks of an account from all addresses where its user is not at home; 0 lifts the limit",
 	"identity.login_failures.account_interval": "after what time one more of them is possible",
 	"identity.max_devices":                     "devices that a user may have; a log-in beyond that ends the one that was not seen for longest",
+	"identity.profile_lookup":                  "who may look profiles up: all, users (who have an account) or shared (who share a room with the user, or find them in a public one)",
 	"identity.guest_access":                    "whether anybody may be a guest: without a password, to look into rooms and join those that are open to guests",
 	"identity.forget_timeout":                  "how long gateways may take to forget a token that has ended",
 	"identity.seen_interval":                   "how often it is stored when devices were last seen",

@@ -23,6 +23,13 @@ const (
 	DisplayNameNone      = "none"
 )
 
+// Values of Config.ProfileLookup.
+const (
+	ProfileLookupAll    = "all"
+	ProfileLookupUsers  = "users"
+	ProfileLookupShared = "shared"
+)
+
 // Config is how the service works.
 type Config struct {
 	// Registration says who may register: anybody (open), who has a registration token (token), nobody (closed).
@@ -36,11 +43,14 @@ type Config struct {
 	// Terms are the documents that a user must accept to register.
 	Terms []Policy `yaml:"terms"`
 	// DefaultDisplayName is the display name of new accounts: localpart or none.
-	DefaultDisplayName string         `yaml:"default_display_name"`
-	Passwords          PasswordConfig `yaml:"passwords"`
-	Tokens             TokenConfig    `yaml:"tokens"`
-	Auth               AuthConfig     `yaml:"auth_sessions"`
-	LoginFailures      FailureConfig  `yaml:"login_failures"`
+	DefaultDisplayName string `yaml:"default_display_name"`
+	// ProfileLookup says who may look a profile up: everybody (all), who has an account (users), or who shares a room with the
+	// user or finds them in a public one (shared).
+	ProfileLookup string         `yaml:"profile_lookup"`
+	Passwords     PasswordConfig `yaml:"passwords"`
+	Tokens        TokenConfig    `yaml:"tokens"`
+	Auth          AuthConfig     `yaml:"auth_sessions"`
+	LoginFailures FailureConfig  `yaml:"login_failures"`
 	// MaxDevices is how many devices a user may have; a log-in beyond that ends the one that was not seen for longest.
 	MaxDevices int `yaml:"max_devices"`
 	// ForgetTimeout is how long gateways may know of a token that has ended.
@@ -115,6 +125,7 @@ func Default() Config {
 	return Config{
 		Registration:       RegistrationClosed,
 		DefaultDisplayName: DisplayNameLocalpart,
+		ProfileLookup:      ProfileLookupAll,
 		// OWASP's recommendation for argon2id: about 30 ms of one core.
 		Passwords: PasswordConfig{
 			Params: password.Params{MemoryKiB: 19 << 10, Iterations: 2, Parallelism: 1}, Queue: 256, MinLength: 1,
@@ -145,6 +156,11 @@ func (c Config) Validate() error {
 	}
 	check(c.DefaultDisplayName == DisplayNameLocalpart || c.DefaultDisplayName == DisplayNameNone,
 		"default_display_name %q: want localpart or none", c.DefaultDisplayName)
+	switch c.ProfileLookup {
+	case ProfileLookupAll, ProfileLookupUsers, ProfileLookupShared:
+	default:
+		check(false, "profile_lookup %q: want all, users or shared", c.ProfileLookup)
+	}
 	for i, t := range c.RegistrationTokens {
 		check(validRegistrationToken(t.Reveal()),
 			"registration_tokens[%d]: want 1 to 64 of the characters A-Z a-z 0-9 - . _ ~", i)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	identitypb "hongyan/api/identity"
+	socialpb "hongyan/api/social"
 	"hongyan/matrix"
 	"hongyan/platform/httpx"
 	"hongyan/platform/once"
@@ -48,6 +49,9 @@ func (s *Service) profile(r *http.Request) (map[string]json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.mayLookUp(r, id); err != nil {
+		return nil, err
+	}
 	account, ok, err := s.store.Account(r.Context(), id.String())
 	if err != nil {
 		return nil, err
@@ -56,6 +60,28 @@ func (s *Service) profile(r *http.Request) (map[string]json.RawMessage, error) {
 		return nil, matrix.NewError(matrix.CodeNotFound, "There is no such user.")
 	}
 	return s.store.Profile(r.Context(), id.String())
+}
+
+// mayLookUp refuses who may not look a profile up. Those who do not exist are refused alike.
+func (s *Service) mayLookUp(r *http.Request, of matrix.UserID) error {
+	if s.cfg.ProfileLookup == ProfileLookupAll {
+		return nil
+	}
+	caller := httpx.CallerOf(r).UserID
+	if caller == "" {
+		return matrix.NewError(matrix.CodeMissingToken, "Profiles of this server are for its users: an access token is needed.")
+	}
+	if s.cfg.ProfileLookup == ProfileLookupUsers || caller == of.String() {
+		return nil
+	}
+	seen, err := s.deps.Social.Visible(r.Context(), &socialpb.VisibleRequest{UserId: caller, OtherId: of.String()})
+	if err != nil {
+		return matrix.Unavailable(err)
+	}
+	if !seen.GetVisible() {
+		return matrix.NewError(matrix.CodeForbidden, "You share no room with this user.")
+	}
+	return nil
 }
 
 // putProfileField is PUT /profile/{userId}/{keyName}.

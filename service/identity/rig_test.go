@@ -70,6 +70,8 @@ type rig struct {
 	log      logpb.LogClient
 	// remote is where clients are, "192.0.2.7" where empty.
 	remote string
+	// social says who may know of whom.
+	social *acquaintances
 	// service is for tests that need a second one.
 	service *identity.Service
 }
@@ -92,9 +94,9 @@ func newRig(t testing.TB, databaseURL string, configure func(*identity.Config)) 
 	db, err := sqldb.Open(ctx, sqldb.Config{URL: databaseURL})
 	require.NoError(t, err)
 	wakes := memory.New(64)
-	g := &rig{TB: t, database: databaseURL, clock: &clock{now: time.UnixMilli(1_700_000_000_000)}, rand: &randomness{}, forgot: &forgetter{}, db: db}
+	g := &rig{TB: t, database: databaseURL, clock: &clock{now: time.UnixMilli(1_700_000_000_000)}, rand: &randomness{}, forgot: &forgetter{}, db: db, social: &acquaintances{}}
 	g.service, err = identity.New(ctx, cfg, identity.Deps{
-		DB: db, Bus: wakes, Gateways: g.forgot, ServerName: "hs", Clock: g.clock.Now, Rand: g.rand,
+		DB: db, Bus: wakes, Gateways: g.forgot, Social: g.social, ServerName: "hs", Clock: g.clock.Now, Rand: g.rand,
 	})
 	require.NoError(t, err)
 	done := make(chan error, 1)

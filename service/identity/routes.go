@@ -51,8 +51,8 @@ func (s *Service) bindings() []httpx.Binding {
 		once(route(del, v3+"/devices/{deviceId}", httpx.AuthRequired, httpx.LimitLogin, s.deleteDevice)),
 		once(route(post, v3+"/delete_devices", httpx.AuthRequired, httpx.LimitLogin, s.postDeleteDevices)),
 
-		route(get, v3+"/profile/{userId}", httpx.AuthNone, httpx.LimitDefault, s.getProfile),
-		route(get, v3+"/profile/{userId}/{keyName}", httpx.AuthNone, httpx.LimitDefault, s.getProfileField),
+		route(get, v3+"/profile/{userId}", httpx.AuthOptional, httpx.LimitDefault, s.getProfile),
+		route(get, v3+"/profile/{userId}/{keyName}", httpx.AuthOptional, httpx.LimitDefault, s.getProfileField),
 		route(put, v3+"/profile/{userId}/{keyName}", httpx.AuthRequired, httpx.LimitDefault, s.putProfileField),
 		route(del, v3+"/profile/{userId}/{keyName}", httpx.AuthRequired, httpx.LimitDefault, s.deleteProfileField),
 	}

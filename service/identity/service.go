@@ -15,6 +15,7 @@ import (
 
 	gatewaypb "hongyan/api/gateway"
 	identitypb "hongyan/api/identity"
+	socialpb "hongyan/api/social"
 	"hongyan/matrix"
 	"hongyan/platform/eventlog"
 	"hongyan/platform/eventlog/logrpc"
@@ -40,8 +41,10 @@ type Gateways interface {
 type Deps struct {
 	DB *sqldb.DB
 	// Bus wakes the followers of the log.
-	Bus        logrpc.Publisher
-	Gateways   Gateways
+	Bus      logrpc.Publisher
+	Gateways Gateways
+	// Social tells who may know of whom, where profiles are for those alone (Config.ProfileLookup).
+	Social     socialpb.SocialClient
 	ServerName string
 	Clock      func() time.Time
 	// Rand must be safe for concurrent use.

@@ -7,7 +7,7 @@ import (
 
 // TestErrorCodes has those error codes of the OpenAPI files that no other table has.
 func TestErrorCodes(t *testing.T) {
-	onBothWorlds(t, func(t *testing.T, g *world) {
+	onBothWorlds(t, func(_ *testing.T, g *world) {
 		id := g.createWith("alice", map[string]any{"preset": "private_chat", "room_alias_name": "closed"})
 		event := g.say("alice", id, "x")
 		const post = http.MethodPost

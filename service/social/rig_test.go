@@ -17,9 +17,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/tidwall/gjson"
 
+	socialpb "hongyan/api/social"
 	"hongyan/platform/bus"
 	"hongyan/platform/bus/memory"
 	"hongyan/platform/httpx"
+	"hongyan/platform/rpc"
 	"hongyan/platform/sqldb"
 	"hongyan/service/social"
 	"hongyan/test/openapi"
@@ -59,6 +61,8 @@ type rig struct {
 	t   testing.TB
 	url string
 	db  *sqldb.DB
+	// social is what other services call.
+	social socialpb.SocialClient
 	// metrics are the service's.
 	metrics *prometheus.Registry
 	// stop ends the instance and gives its database up.
@@ -86,7 +90,11 @@ func newRig(t testing.TB, databaseURL string, w *world, cfg social.Config) *rig 
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
 	web := httptest.NewServer(openapi.Handler(t, s.Handler()))
-	g := &rig{world: w, t: t, url: web.URL, db: db, metrics: metrics}
+	server := rpc.NewServer("social", rpc.Options{})
+	s.Register(server)
+	conns, local := rpc.NewLocal(rpc.Options{})
+	local.Add(server)
+	g := &rig{world: w, t: t, url: web.URL, db: db, metrics: metrics, social: socialpb.NewSocialClient(conns.Conn("social"))}
 	g.stop = sync.OnceFunc(func() {
 		web.Close()
 		cancel()
