@@ -337,11 +337,13 @@ func buildGateway(_ context.Context, b *builder) (*unit, error) {
 		Upstreams:    upstreams,
 		Foreign:      b.cluster.Foreign(targetNames()),
 		RoomVersions: b.roomVersions(),
-		RateLimits:   b.cfg.RateLimits,
-		Bus:          b.cluster.Bus(),
-		TrustTraces:  b.cfg.Trace.TrustIncoming,
-		Ready:        b.ready,
-		Clock:        b.clock, Rand: b.rand, Metrics: b.metrics,
+		// What clients look for before they ask its unstable path (room's mutual.go).
+		UnstableFeatures: map[string]bool{"uk.half-shot.msc2666.query_mutual_rooms": true},
+		RateLimits:       b.cfg.RateLimits,
+		Bus:              b.cluster.Bus(),
+		TrustTraces:      b.cfg.Trace.TrustIncoming,
+		Ready:            b.ready,
+		Clock:            b.clock, Rand: b.rand, Metrics: b.metrics,
 	})
 	if err != nil {
 		return nil, err

@@ -18,7 +18,7 @@ func (s *Service) discoveryBindings() []httpx.Binding {
 	query := bind(http.MethodPost, "v3/publicRooms", "", s.queryPublicRooms)
 	query.Idempotent = true // it only reads
 	const get, roomOrAlias = http.MethodGet, "roomIdOrAlias"
-	// The paths of MSC3266, which clients still ask.
+	// The paths of MSC3266 and, below, of MSC2666, which clients still ask.
 	const unstable = "unstable/im.nheko.summary"
 	return []httpx.Binding{
 		open(bind(get, "v3/publicRooms", "", s.getPublicRooms)),
@@ -30,5 +30,6 @@ func (s *Service) discoveryBindings() []httpx.Binding {
 		bind(get, "v1/rooms/{roomId}/timestamp_to_event", roomKey, s.getEventByTimestamp),
 		bind(get, "v3/rooms/{roomId}/initialSync", roomKey, s.getInitialSync),
 		bind(get, "v1/mutual_rooms", httpx.KeyUser, s.getMutualRooms),
+		bind(get, "unstable/uk.half-shot.msc2666/user/mutual_rooms", httpx.KeyUser, s.getMutualRooms),
 	}
 }

@@ -21,6 +21,9 @@ func (s *Service) getMutualRooms(w http.ResponseWriter, r *http.Request) error {
 	ctx, caller := r.Context(), httpx.CallerOf(r)
 	q := httpx.ReadQuery(r.URL)
 	other, from := q.Required("user_id"), q.String("from")
+	if from == "" {
+		from = q.String("batch_token") // as MSC2666 calls it, which matrix-js-sdk still asks
+	}
 	if err := q.Err(); err != nil {
 		return err
 	}
@@ -47,10 +50,12 @@ func (s *Service) getMutualRooms(w http.ResponseWriter, r *http.Request) error {
 		Joined []string `json:"joined"`
 		Count  int64    `json:"count"`
 		Next   string   `json:"next_batch,omitempty"`
+		Token  string   `json:"next_batch_token,omitempty"`
 	}{Joined: rooms, Count: count}
 	if len(rooms) > maxMutual {
 		answer.Joined = rooms[:maxMutual]
 		answer.Next = opaque(mutualPlace{other, rooms[maxMutual-1]})
+		answer.Token = answer.Next
 	}
 	if answer.Joined == nil {
 		answer.Joined = []string{}

@@ -95,3 +95,18 @@ func TestMutualRoomsRefusals(t *testing.T) {
 		g.refuse(cases)
 	})
 }
+
+// TestMutualRoomsOfMSC2666 asks as matrix-js-sdk still does.
+func TestMutualRoomsOfMSC2666(t *testing.T) {
+	g := newRig(t, databases["sqlite"](t))
+	for range 501 {
+		g.act("bob", g.create(""), "join")
+	}
+	const path = "unstable/uk.half-shot.msc2666/user/mutual_rooms?user_id=%40bob%3Ahs"
+	first := g.ask(http.MethodGet, "alice", path, nil)
+	require.Equal(t, http.StatusOK, first.status, string(first.body))
+	require.Len(t, first.object()["joined"], 500)
+	second := g.ask(http.MethodGet, "alice", path+"&batch_token="+url.QueryEscape(first.str("next_batch_token")), nil)
+	require.Len(t, second.object()["joined"], 1)
+	require.NotContains(t, second.object(), "next_batch_token")
+}
