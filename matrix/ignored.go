@@ -2,8 +2,9 @@ package matrix
 
 import "encoding/json"
 
-// ParseIgnored returns whom the content of m.ignored_user_list names. What is malformed names nobody.
-func ParseIgnored(content []byte) map[string]struct{} {
+// ParseIgnored returns whom the content of a user's m.ignored_user_list names. What is malformed names nobody, and nobody ignores
+// themselves.
+func ParseIgnored(content []byte, of UserID) map[string]struct{} {
 	var list, users map[string]json.RawMessage
 	if json.Unmarshal(content, &list) != nil || json.Unmarshal(list["ignored_users"], &users) != nil {
 		return nil
@@ -12,5 +13,6 @@ func ParseIgnored(content []byte) map[string]struct{} {
 	for user := range users {
 		ignored[user] = struct{}{}
 	}
+	delete(ignored, string(of))
 	return ignored
 }

@@ -19,7 +19,8 @@ func TestParseIgnored(t *testing.T) {
 		`{"ignored_users":["@a:hs"]}`:          nil,
 		`{"Ignored_Users":{"@a:hs":{}}}`:       nil,
 		`{"ignored_users":{"@a:hs":{},"x":1}}`: {"@a:hs", "x"},
+		`{"ignored_users":{"@a:hs":{},"@me:hs":{}}}`: {"@a:hs"},
 	} {
-		require.Equal(t, want, slices.Sorted(maps.Keys(matrix.ParseIgnored([]byte(content)))), content)
+		require.Equal(t, want, slices.Sorted(maps.Keys(matrix.ParseIgnored([]byte(content), "@me:hs"))), content)
 	}
 }

@@ -3,6 +3,7 @@ package auth
 import (
 	"crypto/ed25519"
 	"encoding/base64"
+	"slices"
 	"strings"
 
 	"hongyan/matrix/canonicaljson"
@@ -30,7 +31,7 @@ func (c *change) thirdPartyInvite(invite []byte) error {
 		return forbidden("The room has no such third-party invite.")
 	case origin.Sender() != c.e.Sender():
 		return forbidden("The third-party invite was sent by another user.")
-	case len(SigningKeys(origin, signed)) == 0:
+	case !signedByAny(origin, signed):
 		return forbidden("The signature of the third-party invite is wrong.")
 	}
 	return nil
@@ -44,8 +45,8 @@ type InviteKey struct {
 	key ed25519.PublicKey
 }
 
-// inviteKeys are the public keys in an m.room.third_party_invite.
-func inviteKeys(e *event.Event) []InviteKey {
+// InviteKeys are the public keys of an m.room.third_party_invite, each with each URL once.
+func InviteKeys(e *event.Event) []InviteKey {
 	keys := appendKey(nil, e.ContentValue("public_key"), e.ContentValue("key_validity_url"))
 	for it := rawjson.Array(e.ContentValue("public_keys")); it.Next(); {
 		keys = appendKey(keys, rawjson.Get(it.Value, "public_key"), rawjson.Get(it.Value, "key_validity_url"))
@@ -55,34 +56,59 @@ func inviteKeys(e *event.Event) []InviteKey {
 
 func appendKey(keys []InviteKey, value, url []byte) []InviteKey {
 	text := rawjson.Text(value)
-	if key, ok := decodeBase64(text); ok && len(key) == ed25519.PublicKeySize {
-		return append(keys, InviteKey{PublicKey: text, ValidityURL: rawjson.Text(url), key: key})
+	key, ok := decodeBase64(text)
+	if !ok || len(key) != ed25519.PublicKeySize {
+		return keys
 	}
-	return keys
+	k := InviteKey{PublicKey: text, ValidityURL: rawjson.Text(url), key: key}
+	if slices.ContainsFunc(keys, func(o InviteKey) bool { return o.ValidityURL == k.ValidityURL && o.key.Equal(k.key) }) {
+		return keys
+	}
+	return append(keys, k)
 }
 
-// SigningKeys returns the keys of an m.room.third_party_invite with which an object is signed (appendices, "Checking for a
-// Signature").
-func SigningKeys(invite *event.Event, object []byte) (signing []InviteKey) {
-	message, err := unsigned(object)
-	if err != nil {
-		return nil
-	}
-	keys := inviteKeys(invite)
+// Signature is one of an object's, by an entity and the id of its key.
+type Signature struct {
+	Entity, KeyID, Text string
+
+	bytes []byte
+}
+
+// Signatures are those of an object that are of ed25519 (appendices, "Checking for a Signature").
+func Signatures(object []byte) (all []Signature) {
 	for entity := rawjson.Object(rawjson.Get(object, "signatures")); entity.Next(); {
 		for it := rawjson.Object(entity.Value); it.Next(); {
-			signature, ok := decodeBase64(rawjson.Text(it.Value))
-			if !ok || len(signature) != ed25519.SignatureSize || !strings.HasPrefix(rawjson.Key(it.Key), "ed25519:") {
-				continue
-			}
-			for _, k := range keys {
-				if ed25519.Verify(k.key, message, signature) {
-					signing = append(signing, k)
-				}
+			s := Signature{Entity: rawjson.Key(entity.Key), KeyID: rawjson.Key(it.Key), Text: rawjson.Text(it.Value)}
+			var ok bool
+			if s.bytes, ok = decodeBase64(s.Text); ok && len(s.bytes) == ed25519.SignatureSize && strings.HasPrefix(s.KeyID, "ed25519:") {
+				all = append(all, s)
 			}
 		}
 	}
-	return signing
+	return all
+}
+
+// Signed returns those of the keys with which an object is signed, and with each the first of its signatures that is.
+func Signed(object []byte, keys []InviteKey, signatures []Signature) (by []InviteKey, with []Signature) {
+	message, err := unsigned(object)
+	if err != nil {
+		return nil, nil
+	}
+	for _, k := range keys {
+		for _, s := range signatures {
+			if ed25519.Verify(k.key, message, s.bytes) {
+				by, with = append(by, k), append(with, s)
+				break
+			}
+		}
+	}
+	return by, with
+}
+
+// signedByAny tells whether an object is signed with a key of an m.room.third_party_invite.
+func signedByAny(invite *event.Event, object []byte) bool {
+	by, _ := Signed(object, InviteKeys(invite), Signatures(object))
+	return len(by) > 0
 }
 
 // unsigned is the object in canonical form without signatures and unsigned.

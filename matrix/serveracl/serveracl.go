@@ -20,16 +20,12 @@ type List struct {
 // Parse reads the content. What is malformed counts as missing: a list that is none is empty, an entry that is no text is left
 // out, and allow_ip_literals is true.
 func Parse(content []byte) *List {
-	var fields struct {
-		Allow    json.RawMessage `json:"allow"`
-		Deny     json.RawMessage `json:"deny"`
-		Literals json.RawMessage `json:"allow_ip_literals"`
-	}
+	var fields map[string]json.RawMessage // whose keys, unlike a struct's, are told apart by their case
 	if json.Unmarshal(content, &fields) != nil {
 		return &List{}
 	}
 	return &List{
-		allow: patterns(fields.Allow), deny: patterns(fields.Deny), noLiterals: string(fields.Literals) == "false",
+		allow: patterns(fields["allow"]), deny: patterns(fields["deny"]), noLiterals: string(fields["allow_ip_literals"]) == "false",
 	}
 }
 
@@ -54,7 +50,7 @@ func (l *List) Allows(server matrix.ServerName) bool {
 	if l.noLiterals && isLiteral(host) {
 		return false
 	}
-	host = strings.ToLower(host)
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	return !matches(l.deny, host) && matches(l.allow, host)
 }
 
@@ -67,7 +63,11 @@ func matches(list []glob.Glob, host string) bool {
 	return false
 }
 
+// isLiteral also takes what only looks like an address (001.2.3.4): no domain is made of digits alone.
 func isLiteral(host string) bool {
+	if strings.Trim(host, "0123456789.") == "" {
+		return true
+	}
 	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
 	return err == nil
 }

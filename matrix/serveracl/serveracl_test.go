@@ -35,6 +35,10 @@ func TestAllows(t *testing.T) {
 		{`{"allow":[1,null,{},"*"],"deny":"x"}`, "example.org", true},
 		{`{"allow":{"0":"*"}}`, "example.org", false},
 		{`[]`, "example.org", false},
+		{`{"ALLOW":["*"]}`, "example.org", false},
+		{`{"Deny":["*"],"allow":["*"]}`, "example.org", true},
+		{`{"allow":["*"],"allow_ip_literals":false}`, "001.2.3.4", false},
+		{`{"allow":["*"],"deny":["evil.com"]}`, "evil.com.", false},
 		{``, "example.org", false},
 	} {
 		require.Equal(t, c.want, serveracl.Parse([]byte(c.content)).Allows(c.server), "%s %s", c.content, c.server)

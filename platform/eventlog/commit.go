@@ -132,46 +132,65 @@ func (l *Log) unwritten(ctx context.Context, batch []*pending, lost error) (left
 	return left, nil
 }
 
-// find looks for an append's own entries and transaction ids, and sets its result when all of them are there: an append is written
-// as a whole, and what another one has written may be the same in a part. Appends of keyed entries alone are never found: to
-// write them again leaves the same behind.
+// find looks for an append's own entries and transaction ids, and sets its result when they are there: an append is written as a
+// whole, and what another one has written may be the same in a part. Of the entries the first and the last stand for all. Appends
+// of keyed entries alone are never found: to write them again leaves the same behind.
 func (l *Log) find(ctx context.Context, p *pending) (bool, error) {
+	first, last := -1, -1
+	for i := range p.Entries {
+		if p.Entries[i].Key == "" {
+			if last = i; first < 0 {
+				first = i
+			}
+		}
+	}
+	if first < 0 {
+		return false, nil
+	}
+	at, ok, err := l.findEntry(ctx, p, first)
+	if err != nil || !ok {
+		return false, err
+	}
+	if last > first {
+		if _, ok, err := l.findEntry(ctx, p, last); err != nil || !ok {
+			return false, err
+		}
+	}
+	if n, err := l.countTxns(ctx, p.Txns); err != nil || n < int64(len(p.Txns)) {
+		return false, err
+	}
+	p.place(at.seq-1+p.nseq, at.position-int64(first)-1+p.npos)
+	return true, nil
+}
+
+// place is where an entry stands in the log.
+type place struct{ seq, position int64 }
+
+// findEntry looks for the i-th entry of an append by its ref.
+func (l *Log) findEntry(ctx context.Context, p *pending, i int) (at place, ok bool, err error) {
 	after, through := p.Expect, p.Expect+p.nseq
 	if p.Expect == AnySeq {
 		after, through = p.Stream.Seq, 1<<62
 	}
-	var first *place
-	for i := range p.Entries {
-		e := &p.Entries[i]
-		if e.Key != "" {
-			continue
-		}
-		var at place
-		err := l.db.QueryRow(ctx, l.sql.entryByRef, p.Stream.ID, after, through, e.Ref).Scan(&at.seq, &at.position)
-		if errors.Is(err, sqldb.ErrNoRows) {
-			return false, nil
-		}
-		if err != nil {
-			return false, err
-		}
-		if first == nil {
-			first = &place{at.seq - 1, at.position - int64(i) - 1}
-		}
+	err = l.db.QueryRow(ctx, l.sql.entryByRef, p.Stream.ID, after, through, p.Entries[i].Ref).Scan(&at.seq, &at.position)
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return at, false, nil
 	}
-	if first == nil {
-		return false, nil
-	}
-	for _, t := range p.Txns {
-		if _, ok, err := l.Txn(ctx, t.Scope, t.ID); err != nil || !ok {
-			return false, err
-		}
-	}
-	p.place(first.seq+p.nseq, first.position+p.npos)
-	return true, nil
+	return at, err == nil, err
 }
 
-// place is where something stands in the log.
-type place struct{ seq, position int64 }
+// countTxns counts those of the transaction ids that were used.
+func (l *Log) countTxns(ctx context.Context, txns []Txn) (n int64, err error) {
+	if len(txns) == 0 {
+		return 0, nil
+	}
+	scopes, ids := make([]string, len(txns)), make([]string, len(txns))
+	for i, t := range txns {
+		scopes[i], ids[i] = t.Scope, t.ID
+	}
+	err = l.db.QueryRow(ctx, l.sql.countTxns, scopes, ids).Scan(&n)
+	return n, err
+}
 
 // refuse answers an append that the database refuses on its own: because it was written before, because its transaction id
 // was, because a row exists, or for a reason that a repeat does not change.

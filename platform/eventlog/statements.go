@@ -15,7 +15,7 @@ type statements struct {
 	read, latest, latestAfter, entryByRef                       string
 	countLatest, trimLatest                                     string
 	remove, removeAll, removeLatest                             string
-	txn, insertTxn, putTxns, expireTxns, forgetTxns             string
+	txn, countTxns, insertTxn, putTxns, expireTxns, forgetTxns  string
 
 	// SQLite's append, one statement a step.
 	allHeads, head, setHead, swap, increment, removeTxn string
@@ -54,6 +54,11 @@ func newStatements(s Schema) statements {
 		positionAt: fill(`SELECT position FROM {log}_entry WHERE stream = $1 AND seq <= $2 ORDER BY seq DESC LIMIT 1`),
 		entryByRef: fill(`SELECT seq, position FROM {log}_entry WHERE stream = $1 AND seq > $2 AND seq <= $3 AND ref = $4`),
 		txn:        fill(`SELECT response FROM {log}_txn WHERE scope = $1 AND id = $2`),
+		countTxns: fill(`SELECT count(*)
+			FROM unnest($1::text[], $2::text[]) AS w(scope, id)       -- postgres
+			FROM (SELECT a.value AS scope, b.value AS id              -- sqlite
+				FROM json_each($1) a JOIN json_each($2) b USING (key)) w -- sqlite
+			JOIN {log}_txn t ON t.scope = w.scope AND t.id = w.id`),
 		insertTxn: fill(`INSERT INTO {log}_txn (scope, id, response, expires) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (scope, id) DO NOTHING`),
 		putTxns: fill(`INSERT INTO {log}_txn (scope, id, response, expires)

@@ -168,9 +168,8 @@ func (s *Service) changeMember(ctx context.Context, roomID string, user matrix.U
 	_, err := s.operate(ctx, roomID, eventlog.Txn{}, asOp(func(ctx context.Context, w *working) error {
 		return op(ctx, w, user)
 	}))
-	var e *matrix.Error
-	if errors.As(err, &e) && e.Status < 500 && e.Code != matrix.CodeLimitExceeded {
-		logx.WithContext(ctx).Infof("room %s does not follow %s: %v", roomID, user, e)
+	if isFinal(err) {
+		logx.WithContext(ctx).Infof("room %s does not follow %s: %v", roomID, user, err)
 		return nil
 	}
 	if err != nil {

@@ -41,7 +41,7 @@ func (r *reads) ignoring(userID string) ignoring {
 		}
 		var ignored map[string]struct{}
 		for _, d := range resp.GetData() {
-			ignored = matrix.ParseIgnored(d.GetContent())
+			ignored = matrix.ParseIgnored(d.GetContent(), matrix.UserID(userID))
 		}
 		r.ignored.Put(userID, ignored)
 		return ignored, nil

@@ -3,6 +3,7 @@ package room
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -53,17 +54,12 @@ func (s *Service) joinRoom(rw http.ResponseWriter, q request) error {
 	var bodyErr error
 	var signed json.RawMessage
 	c.content, signed, bodyErr = readExtra(q.http)
-	if signed != nil && bodyErr == nil {
-		if err := s.exchange(q.http.Context(), q.room, q.user, signed); err != nil {
-			return s.answerAgain(rw, q, err)
-		}
-	}
 	found, err := s.profiles(q.http.Context(), q.user)
 	if err != nil {
 		return err
 	}
 	c.profile = found[q.user]
-	response, err := s.operate(q.http.Context(), q.room, q.once(), func(ctx context.Context, w *working) ([]byte, error) {
+	join := func(ctx context.Context, w *working) ([]byte, error) {
 		c := c // what the check finds is this run's
 		if err := w.checkChange(ctx, &c, w.state.Membership(q.UserID)); err != nil {
 			return nil, err
@@ -75,13 +71,30 @@ func (s *Service) joinRoom(rw http.ResponseWriter, q request) error {
 			return nil, err
 		}
 		return roomAnswer(w.roomID), nil
-	})
+	}
+	response, err := s.operate(q.http.Context(), q.room, q.once(), join)
+	if signed != nil && bodyErr == nil && isFinal(err) {
+		// An invite by address is of use only to who may not join without.
+		if err = s.exchangeOr(q.http.Context(), q, signed, err); err == nil {
+			response, err = s.operate(q.http.Context(), q.room, q.once(), join)
+		}
+	}
 	if err != nil {
 		return err
 	}
 	s.settleProfile(q.http.Context(), q.room, q.user, c.profile)
 	httpx.WriteRawJSON(rw, http.StatusOK, response)
 	return nil
+}
+
+// exchangeOr is exchange for who was refused; a proof that is none leaves it at that.
+func (s *Service) exchangeOr(ctx context.Context, q request, signed json.RawMessage, refusal error) error {
+	err := s.exchange(ctx, q.room, q.user, signed)
+	var e *matrix.Error
+	if errors.As(err, &e) && e.Status == http.StatusBadRequest {
+		return refusal
+	}
+	return err
 }
 
 // readExtra reads a body whose keys enter a member event, and third_party_signed, which shows whom an invite by address is for.

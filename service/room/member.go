@@ -91,7 +91,7 @@ func (w *working) checkChange(ctx context.Context, c *memberChange, now string) 
 		if self {
 			return forbid("You cannot invite yourself.")
 		}
-		if c.thirdParty == nil && w.state.Membership(string(c.sender)) != state.Join { // else the rules say who may
+		if w.state.Membership(string(c.sender)) != state.Join {
 			return errUnknownRoom()
 		}
 		if c.target.Server() != w.s.server {

@@ -46,7 +46,8 @@ func (s *Service) writeBindings() []httpx.Binding {
 		on(get, "/directory/room/{roomAlias}", "", normal, s.getAlias),
 		on(get, "/directory/list/room/{roomId}", roomKey, normal, s.getVisibility),
 	}
-	bind := on(put, "", "", normal, s.onBind)
+	bind := on(put, "", "", rooms, s.onBind)
+	bind.MaxBody = maxBoundBody
 	bind.Path = "/_matrix/federation/v1/3pid/onbind"
 	open = append(open, bind)
 	for i := range open {

@@ -2,10 +2,11 @@ package room
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -39,6 +40,12 @@ type addressBody struct {
 type addressed struct {
 	account identityserver.Account
 	address identityserver.Address
+}
+
+// hash stands for it where only its name is needed.
+func (a addressed) hash() string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{a.account.Server, a.address.Medium, a.address.Address}, "\n")))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // addressee checks an invite by address.
@@ -83,7 +90,7 @@ func (s *Service) inviteByAddress(rw http.ResponseWriter, q request, body addres
 	if err != nil {
 		return err
 	}
-	if !again { // nobody is written to twice
+	if !again { // what was done is not done again: nobody gets a second letter
 		if err := s.inviteTo(ctx, q, body); err != nil {
 			return err
 		}
@@ -193,16 +200,26 @@ func identityServerError(ctx context.Context, err error) error {
 		}
 		return matrix.NewError(matrix.CodeUnknown, "The identity server cannot be asked.").WithStatus(http.StatusBadGateway).WithCause(err)
 	}
-	code := refused.Code
-	if code == "" {
-		code = matrix.CodeUnknown
+	message := "The identity server refused: " + shortened(refused.Message, 200)
+	switch {
+	case refused.Status == http.StatusTooManyRequests:
+		e := matrix.NewError(matrix.CodeLimitExceeded, message).WithCause(err)
+		e.RetryAfter = time.Second
+		return e
+	case refused.Code == codeTerms:
+		return matrix.NewError(refused.Code, message).WithStatus(http.StatusForbidden).WithCause(err)
+	case refused.Status == http.StatusUnauthorized:
+		// Its own code may be one that says, from here, that the caller is logged out of this server.
+		return matrix.NewError(codeUnauthorized, message).WithStatus(http.StatusForbidden).WithCause(err)
 	}
-	e := matrix.Errorf(code, "The identity server refused: %s", shortened(refused.Message, 200)).WithCause(err)
-	if refused.Status == http.StatusUnauthorized { // it does not know the caller there, which this server does
-		return e.WithStatus(http.StatusForbidden)
-	}
-	return e.WithStatus(http.StatusBadRequest)
+	return matrix.NewError(matrix.CodeUnknown, message).WithStatus(http.StatusBadRequest).WithCause(err)
 }
+
+// Codes of identity servers that mean here what they mean there.
+const (
+	codeTerms        matrix.ErrCode = "M_TERMS_NOT_SIGNED"
+	codeUnauthorized matrix.ErrCode = "M_UNAUTHORIZED"
+)
 
 // addressees are those whom a createRoom invites by address: who has bound theirs joins the others whom it invites, the rest
 // are returned.
@@ -222,17 +239,21 @@ func (s *Service) addressees(ctx context.Context, b *createBody) ([]addressed, e
 			asked[to.account] = append(asked[to.account], to.address)
 		}
 	}
+	found := map[addressed]matrix.UserID{}
 	for account, addresses := range asked {
-		found, err := s.addresses.Lookup(ctx, account, addresses)
+		users, err := s.addresses.Lookup(ctx, account, addresses)
 		if err != nil {
 			return nil, identityServerError(ctx, err)
 		}
-		for _, address := range addresses {
-			if user, ok := found[address]; ok {
-				b.Invite = append(b.Invite, string(user))
-			} else {
-				unknown = append(unknown, addressed{account, address})
-			}
+		for address, user := range users {
+			found[addressed{account, address}] = user
+		}
+	}
+	for _, to := range all {
+		if user, ok := found[to]; ok {
+			b.Invite = append(b.Invite, string(user))
+		} else {
+			unknown = append(unknown, to)
 		}
 	}
 	return unknown, nil
@@ -241,10 +262,10 @@ func (s *Service) addressees(ctx context.Context, b *createBody) ([]addressed, e
 // inviteAddresses invites by address into a room that was created. The room is there by then: what fails is logged, and may be done
 // again by hand.
 func (s *Service) inviteAddresses(ctx context.Context, q request, room string, list []addressed) {
-	for i, to := range list {
+	for _, to := range list {
 		txn := q.once()
 		if txn.ID != "" {
-			txn.ID += askedSuffix + strconv.Itoa(i)
+			txn.ID += askedSuffix + to.hash()
 		}
 		again, err := s.done(ctx, txn)
 		if err == nil && !again {

@@ -17,8 +17,13 @@ import (
 	"hongyan/service/room/internal/state"
 )
 
-// maxBound bounds the invites that an identity server may tell of at once.
-const maxBound = 100
+const (
+	// maxBound bounds the invites that an identity server may tell of at once, maxBoundBody what it says, in bytes.
+	maxBound, maxBoundBody = 50, 64 << 10
+	// maxInviteKeys bounds the keys of an invite by address and the signatures of a proof that are looked at, maxAsked how many keys
+	// it is asked of whether they are valid.
+	maxInviteKeys, maxKeysAsked = 16, 4
+)
 
 // boundBody is what an identity server says when somebody has bound an address for which it keeps invites.
 type boundBody struct {
@@ -47,24 +52,35 @@ func (s *Service) onBind(rw http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
 	defer cancel()
+	refused := 0
 	for _, invite := range body.Invites {
 		if _, err := matrix.ParseRoomID(invite.RoomID); err != nil {
+			refused++
 			continue
 		}
-		err := s.exchange(ctx, invite.RoomID, user, invite.Signed)
-		var refused *matrix.Error
-		if errors.As(err, &refused) && refused.Status < 500 {
-			logx.WithContext(ctx).Infof("an identity server's invite of %s to %s comes to nothing: %v", user, invite.RoomID, err)
-		} else if err != nil {
+		switch err := s.exchange(ctx, invite.RoomID, user, invite.Signed); {
+		case isFinal(err):
+			refused++
+		case err != nil:
 			return err // the identity server may try again
 		}
+	}
+	if refused > 0 {
+		logx.WithContext(ctx).Debugf("%d of %d invites by an address of %s came to nothing", refused, len(body.Invites), user)
 	}
 	httpx.WriteRawJSON(rw, http.StatusOK, noAnswer())
 	return nil
 }
 
+// isFinal tells whether an error is a refusal that another attempt would meet too.
+func isFinal(err error) bool {
+	var e *matrix.Error
+	return errors.As(err, &e) && e.Status < 500 && e.Code != matrix.CodeLimitExceeded
+}
+
 // exchange makes an invite by address one of a user, who shows by an identity server's signature that the address is theirs.
-// Who is invited or in the room already stays what they are.
+// Who is invited or in the room already stays what they are. Who left the room since, or was removed from it, needs a new invite:
+// the proof is no secret from then on.
 func (s *Service) exchange(ctx context.Context, room string, user matrix.UserID, signed json.RawMessage) error {
 	signed, err := canonicaljson.CanonicalizeObject(signed)
 	if err != nil {
@@ -75,23 +91,19 @@ func (s *Service) exchange(ctx context.Context, room string, user matrix.UserID,
 		return err
 	}
 	if user.Server() != s.server {
-		return matrix.Errorf(matrix.CodeForbidden, "%s is no user of this server.", user)
+		return errNoUserHere(user)
 	}
-	var keys []auth.InviteKey
-	_, err = s.operate(ctx, room, eventlog.Txn{}, asOp(func(ctx context.Context, w *working) error {
-		invite, err := w.pendingInvite(ctx, token)
-		if err != nil || w.belongs(user) {
-			return err
+	var invite *event.Event
+	_, err = s.operate(ctx, room, eventlog.Txn{}, asOp(func(ctx context.Context, w *working) (err error) {
+		if invite, err = w.pendingInvite(ctx, token, user); err != nil || w.belongs(user) {
+			invite = nil
 		}
-		if keys = auth.SigningKeys(invite, signed); len(keys) == 0 {
-			return matrix.NewError(matrix.CodeForbidden, "The signature of the third-party invite is wrong.")
-		}
-		return nil
+		return err
 	}))
-	if err != nil || len(keys) == 0 {
+	if err != nil || invite == nil {
 		return err
 	}
-	if err := s.mustBeValid(ctx, keys); err != nil {
+	if signed, err = s.prove(ctx, invite, signed); err != nil {
 		return err
 	}
 	profiles, err := s.profiles(ctx, user)
@@ -99,14 +111,14 @@ func (s *Service) exchange(ctx context.Context, room string, user matrix.UserID,
 		return err
 	}
 	if profiles[user] == nil {
-		return matrix.Errorf(matrix.CodeForbidden, "%s is no user of this server.", user)
+		return errNoUserHere(user)
 	}
 	blocked, err := s.inviteBlocks(ctx, user)
 	if err != nil {
 		return err
 	}
 	_, err = s.operate(ctx, room, eventlog.Txn{}, asOp(func(ctx context.Context, w *working) error {
-		invite, err := w.pendingInvite(ctx, token)
+		invite, err := w.pendingInvite(ctx, token, user)
 		if err != nil || w.belongs(user) {
 			return err
 		}
@@ -118,6 +130,47 @@ func (s *Service) exchange(ctx context.Context, room string, user matrix.UserID,
 		return err
 	}))
 	return err
+}
+
+func errNoUserHere(user matrix.UserID) error {
+	return matrix.Errorf(matrix.CodeForbidden, "%s is no user of this server.", user)
+}
+
+// prove checks that an object is signed with a key of an invite that is valid still, and returns what of it is signed, with that
+// signature alone.
+func (s *Service) prove(ctx context.Context, invite *event.Event, object json.RawMessage) (json.RawMessage, error) {
+	keys, signatures := auth.InviteKeys(invite), auth.Signatures(object)
+	if len(keys) > maxInviteKeys || len(signatures) > maxInviteKeys {
+		return nil, matrix.Errorf(matrix.CodeForbidden, "The third-party invite has more than %d keys or signatures.", maxInviteKeys)
+	}
+	by, with := auth.Signed(object, keys, signatures)
+	if len(by) == 0 {
+		return nil, matrix.NewError(matrix.CodeForbidden, "The signature of the third-party invite is wrong.")
+	}
+	for i := range by[:min(len(by), maxKeysAsked)] {
+		valid := by[i].ValidityURL == "" // one that says nothing of where to ask always is
+		if !valid {
+			var err error
+			if valid, err = s.addresses.Valid(ctx, by[i].ValidityURL, by[i].PublicKey); err != nil {
+				return nil, identityServerError(ctx, err)
+			}
+		}
+		if valid {
+			return onlySignature(object, with[i])
+		}
+	}
+	return nil, matrix.NewError(matrix.CodeForbidden, "The key that signed the third-party invite is not valid any more.")
+}
+
+// onlySignature leaves of an object what is signed, with one signature.
+func onlySignature(object json.RawMessage, with auth.Signature) (json.RawMessage, error) {
+	o, err := parseObject(object)
+	if err != nil {
+		return nil, err
+	}
+	delete(o, "unsigned")
+	o.set("signatures", map[string]any{with.Entity: map[string]string{with.KeyID: with.Text}})
+	return o.canonical()
 }
 
 // tokenFor reads which invite a signed object is for. It must be the user's.
@@ -137,34 +190,28 @@ func tokenFor(user matrix.UserID, signed json.RawMessage) (string, error) {
 	return v.Token, nil
 }
 
-// pendingInvite is the invite by address with a token.
-func (w *working) pendingInvite(ctx context.Context, token string) (*event.Event, error) {
-	invite, err := w.current(ctx, event.TypeThirdPartyInvite, token)
-	if err == nil && invite == nil {
-		err = matrix.NewError(matrix.CodeForbidden, "The room has no such third-party invite.")
+// pendingInvite is the invite by address with a token, as long as it is good for a user: whoever sent it may still invite, and the user
+// has not left the room since.
+func (w *working) pendingInvite(ctx context.Context, token string, user matrix.UserID) (*event.Event, error) {
+	entry := w.state.Get(event.TypeThirdPartyInvite, token)
+	if entry == nil {
+		return nil, matrix.NewError(matrix.CodeForbidden, "The room has no such third-party invite.")
 	}
-	return invite, err
+	if m := w.state.Member(string(user)); m != nil && m.Seq > entry.Seq && (m.Membership == state.Leave || m.Membership == state.Ban) {
+		return nil, matrix.NewError(matrix.CodeForbidden, "The third-party invite was used before.")
+	}
+	invite, err := w.current(ctx, event.TypeThirdPartyInvite, token)
+	if err != nil {
+		return nil, err
+	}
+	if w.state.Membership(string(invite.Sender())) != state.Join || w.auth.levels.UserLevel(invite.Sender()) < w.auth.levels.Invite {
+		return nil, matrix.NewError(matrix.CodeForbidden, "Whoever sent the third-party invite may not invite any more.")
+	}
+	return invite, nil
 }
 
 // belongs tells whether a user is in the room or invited.
 func (w *working) belongs(user matrix.UserID) bool {
 	now := w.state.Membership(string(user))
 	return now == state.Join || now == state.Invite
-}
-
-// mustBeValid refuses where none of the keys is valid any more. One that says nothing of where to ask always is.
-func (s *Service) mustBeValid(ctx context.Context, keys []auth.InviteKey) error {
-	for _, key := range keys {
-		if key.ValidityURL == "" {
-			return nil
-		}
-		valid, err := s.addresses.Valid(ctx, key.ValidityURL, key.PublicKey)
-		if err != nil {
-			return identityServerError(ctx, err)
-		}
-		if valid {
-			return nil
-		}
-	}
-	return matrix.NewError(matrix.CodeForbidden, "The key that signed the third-party invite is not valid any more.")
 }

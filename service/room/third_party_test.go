@@ -2,6 +2,7 @@ package room_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -93,8 +94,8 @@ func TestJoinWithSignedInvite(t *testing.T) {
 			"for oneself":   {"carol", map[string]any{"mxid": userID("carol"), "token": "token1", "signatures": good["signatures"]}, 403, "M_FORBIDDEN"},
 			"forged":        {"bob", forged, 403, "M_FORBIDDEN"},
 			"unknown token": {"bob", b.Signed(userID("bob"), "token9"), 403, "M_FORBIDDEN"},
-			"no token":      {"bob", map[string]any{"mxid": userID("bob")}, 400, "M_MISSING_PARAM"},
-			"shape":         {"bob", "yes", 400, "M_BAD_JSON"},
+			"no token":      {"bob", map[string]any{"mxid": userID("bob")}, 403, "M_FORBIDDEN"},
+			"shape":         {"bob", "yes", 403, "M_FORBIDDEN"},
 			"fraction":      {"bob", map[string]any{"mxid": userID("bob"), "token": "token1", "unsigned": 1.5}, 403, "M_FORBIDDEN"},
 		} {
 			a := join(c.user, c.signed)
@@ -129,7 +130,8 @@ func TestBindTellsLies(t *testing.T) {
 		other := addressbook.New(t)
 		for i, at := range []string{
 			other.URL() + "/_matrix/identity/v2/pubkey/isvalid", "http://" + b.Name + "/_matrix/identity/v2/pubkey/isvalid",
-			"https://" + b.Name + "/admin", "https://" + b.Name + "@" + other.Name + "/_matrix/identity/", "::", "file:///etc/passwd",
+			"https://" + b.Name + "/admin", "https://" + b.Name + "/_matrix/identity/../../admin", "https://" + b.Name + "/_matrix/identity/v2/pubkey/%2e%2e/isvalid",
+			"https://" + b.Name + "@" + other.Name + "/_matrix/identity/", "::", "file:///etc/passwd",
 		} {
 			token := "own" + string(rune('0'+i))
 			g.setState("alice", id, "m.room.third_party_invite", token, map[string]any{
@@ -157,7 +159,7 @@ func TestBindTellsLies(t *testing.T) {
 		require.Nil(t, g.invitation("bob", id), "who takes no invites takes none of these")
 		for name, c := range map[string]struct{ body, code string }{
 			"no JSON": {`{`, "M_NOT_JSON"}, "shape": {`{"mxid":1}`, "M_BAD_JSON"}, "user": {`{"mxid":"bob"}`, "M_INVALID_PARAM"},
-			"many": {`{"mxid":"@bob:hs","invites":[` + strings.Repeat(`{},`, 100) + `{}]}`, "M_INVALID_PARAM"},
+			"many": {`{"mxid":"@bob:hs","invites":[` + strings.Repeat(`{},`, 50) + `{}]}`, "M_INVALID_PARAM"},
 		} {
 			a := g.bindRaw(c.body)
 			require.Equal(t, 400, a.status, name)
@@ -234,7 +236,7 @@ func TestInviteByAddressIsRefused(t *testing.T) {
 			"long":          {"alice", with("address", strings.Repeat("x", 600)), 400, "M_INVALID_PARAM"},
 			"blank":         {"alice", with("address", " "), 400, "M_INVALID_PARAM"},
 			"shape":         {"alice", with("address", 1), 400, "M_BAD_JSON"},
-			"unknown token": {"alice", with("id_access_token", "wrong"), 403, "M_UNAUTHORIZED"},
+			"unknown token": {"alice", with("id_access_token", "wrong"), 403, "M_UNAUTHORIZED"}, // not M_UNKNOWN_TOKEN, which logs clients out
 			"joined":        {"alice", b.Invite("bob@example.org"), 403, "M_FORBIDDEN"},
 			"blocks":        {"alice", b.Invite("carol@example.org"), 403, "M_INVITE_BLOCKED"},
 		} {
@@ -245,8 +247,13 @@ func TestInviteByAddressIsRefused(t *testing.T) {
 		require.Empty(t, b.Stored())
 		b.Set(func(how *addressbook.Behaviour) { how.Status = 403 })
 		a := g.do(http.MethodPost, "alice", roomPath(id, "invite"), b.Invite("x@example.org"))
-		require.Equal(t, 400, a.status)
+		require.Equal(t, 403, a.status)
 		require.Equal(t, "M_TERMS_NOT_SIGNED", a.code())
+		b.Set(func(how *addressbook.Behaviour) { how.Status = 429 })
+		a = g.do(http.MethodPost, "alice", roomPath(id, "invite"), b.Invite("x@example.org"))
+		require.Equal(t, 429, a.status)
+		require.Equal(t, "M_LIMIT_EXCEEDED", a.code())
+		b.Set(func(how *addressbook.Behaviour) { how.Status = 0 })
 		many := slices.Repeat([]any{b.Invite("x@example.org")}, 21)
 		a = g.do(http.MethodPost, "alice", "/createRoom", map[string]any{"invite_3pid": many})
 		require.Equal(t, 400, a.status)
@@ -254,5 +261,84 @@ func TestInviteByAddressIsRefused(t *testing.T) {
 		a = g.do(http.MethodPost, "alice", roomPath(id, "invite"), b.Invite("x@example.org"))
 		require.Equal(t, 502, a.status, string(a.body))
 		require.NotContains(t, string(a.body), "secret")
+	})
+}
+
+// TestSignedInviteIsGoodOnce lets nobody in again with what everybody in the room can read by then, nor with the word of who may not
+// invite any more.
+func TestSignedInviteIsGoodOnce(t *testing.T) {
+	withAddresses(t, func(t *testing.T, g *world, b *addressbook.Server) {
+		id := g.createWith("alice", map[string]any{
+			"preset": "private_chat", "power_level_content_override": map[string]any{"invite": 50, "users": map[string]int{userID("mod"): 50}},
+		})
+		g.to("alice", id, "invite", "mod")
+		g.act("mod", id, "join")
+		g.ok(http.MethodPost, "alice", roomPath(id, "invite"), b.Invite("bob@example.org"))
+		proof := b.Signed(userID("bob"), "token1")
+		again := func(why string) {
+			t.Helper()
+			require.Equal(t, 200, g.bind(userID("bob"), id, proof).status)
+			require.NotEqual(t, "invite", g.invitation("bob", id)["membership"], why)
+			a := g.do(http.MethodPost, "bob", roomPath(id, "join"), map[string]any{"third_party_signed": proof})
+			require.Equal(t, 403, a.status, why)
+		}
+		join := func() {
+			require.Equal(t, 200, g.do(http.MethodPost, "bob", roomPath(id, "join"), map[string]any{"third_party_signed": proof}).status)
+		}
+		join()
+		g.act("bob", id, "leave")
+		again("left")
+		g.ok(http.MethodPost, "alice", roomPath(id, "invite"), b.Invite("bob@example.org"))
+		proof = b.Signed(userID("bob"), "token2")
+		join()
+		g.to("alice", id, "kick", "bob")
+		again("kicked")
+		g.to("alice", id, "ban", "bob")
+		again("banned")
+		g.to("alice", id, "unban", "bob")
+		again("unbanned")
+
+		g.ok(http.MethodPost, "mod", roomPath(id, "invite"), b.Invite("bob@example.org"))
+		proof = b.Signed(userID("bob"), "token3")
+		g.to("alice", id, "ban", "mod")
+		again("the inviter is banned")
+	})
+}
+
+// TestSignedInviteIsBounded looks at no more keys and signatures than there may be, asks an identity server a few times at most, and
+// keeps nothing in the room that nobody has signed.
+func TestSignedInviteIsBounded(t *testing.T) {
+	withAddresses(t, func(t *testing.T, g *world, b *addressbook.Server) {
+		id := g.createWith("alice", map[string]any{"preset": "private_chat"})
+		invite := func(token string, keys int, path string) {
+			list := []any{}
+			for i := range keys {
+				list = append(list, map[string]any{
+					"public_key": b.Public(), "key_validity_url": fmt.Sprintf("https://%s/_matrix/identity/v2/pubkey/%s#%d", b.Name, path, i),
+				})
+			}
+			g.setState("alice", id, "m.room.third_party_invite", token, map[string]any{"display_name": "x", "public_keys": list})
+		}
+		invite("many", 17, "isvalid")
+		require.Equal(t, 200, g.bind(userID("bob"), id, b.Signed(userID("bob"), "many")).status)
+		require.Nil(t, g.invitation("bob", id))
+		require.Empty(t, b.Questions())
+
+		b.Set(func(how *addressbook.Behaviour) { how.Invalid = true })
+		invite("some", 16, "isvalid")
+		require.Equal(t, 200, g.bind(userID("bob"), id, b.Signed(userID("bob"), "some")).status)
+		require.Nil(t, g.invitation("bob", id))
+		require.Len(t, b.Questions(), 4)
+
+		b.Set(func(how *addressbook.Behaviour) { how.Invalid = false })
+		proof := b.Signed(userID("bob"), "some")
+		proof["unsigned"] = map[string]any{"text": "of anybody's"}
+		proof["signatures"].(map[string]any)["elsewhere"] = map[string]any{"ed25519:1": strings.Repeat("A", 86), "other": "text"}
+		require.Equal(t, 200, g.bind(userID("bob"), id, proof).status)
+		signed := g.invitation("bob", id)["third_party_invite"].(map[string]any)["signed"].(map[string]any)
+		require.NotContains(t, signed, "unsigned")
+		require.Len(t, signed["signatures"], 1)
+		require.NotContains(t, signed["signatures"], "elsewhere")
+		g.verify(id, event.V12)
 	})
 }

@@ -127,7 +127,7 @@ func (s *Service) hidden(ctx context.Context, userID string) []string {
 		return nil
 	}
 	for _, d := range resp.GetData() {
-		return slices.Sorted(maps.Keys(matrix.ParseIgnored(d.GetContent())))
+		return slices.Sorted(maps.Keys(matrix.ParseIgnored(d.GetContent(), matrix.UserID(userID))))
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	roompb "hongyan/api/room"
@@ -15,6 +16,8 @@ import (
 const (
 	// peekTimeout is how long GET /events waits where the request does not say.
 	peekTimeout = 30 * time.Second
+	// maxPeeks is how many of a user's GET /events there may be at once.
+	maxPeeks = 32
 	// maxPeeked is how many events one answer of GET /events holds.
 	maxPeeked = 100
 )
@@ -50,6 +53,12 @@ func (s *Service) getEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if !s.peeks.enter(p.user) {
+		e := matrix.Errorf(matrix.CodeLimitExceeded, "You look into %d rooms at once: end some of that first.", maxPeeks)
+		e.RetryAfter = time.Second
+		return e
+	}
+	defer s.peeks.leave(p.user)
 	ctx := r.Context()
 	node, err := s.readyNode(ctx)
 	if err != nil {
@@ -77,6 +86,33 @@ func (s *Service) getEvents(w http.ResponseWriter, r *http.Request) error {
 			httpx.WriteJSON(w, http.StatusOK, peeked{Start: start, End: seen.End, Chunk: seen.Chunk})
 			return nil
 		}
+	}
+}
+
+// peeks counts the GET /events of users.
+type peeks struct {
+	mu sync.Mutex
+	of map[string]int
+}
+
+func (p *peeks) enter(user string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.of == nil {
+		p.of = map[string]int{}
+	}
+	if p.of[user] >= maxPeeks {
+		return false
+	}
+	p.of[user]++
+	return true
+}
+
+func (p *peeks) leave(user string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.of[user]--; p.of[user] == 0 {
+		delete(p.of, user)
 	}
 }
 
@@ -113,7 +149,7 @@ func (s *Service) peek(ctx context.Context, p *peeking) (*roompb.PeekResponse, e
 		return nil, unavailable(err)
 	}
 	req := &roompb.PeekRequest{RoomId: p.room, UserId: p.user, DeviceId: p.device, From: p.from, Limit: maxPeeked}
-	for user := range matrix.ParseIgnored(content) {
+	for user := range matrix.ParseIgnored(content, matrix.UserID(p.user)) {
 		req.Ignored = append(req.Ignored, user)
 	}
 	return s.deps.Room.Peek(ctx, req)

@@ -50,7 +50,7 @@ func (i *ignored) invites(userID string) bool { return i != nil && (i.allInvites
 // preferencesOf reads a user's preferences; what is malformed counts as not set.
 func preferencesOf(u *live.User) *preferences {
 	return u.Derive(func(set map[string][]byte) any {
-		p := &preferences{ignored: parseIgnored(set)}
+		p := &preferences{ignored: parseIgnored(matrix.UserID(u.ID), set)}
 		rules, err := pushrules.Decode(set[live.TypePushRules])
 		if err != nil {
 			rules = pushrules.Rules{}
@@ -67,9 +67,9 @@ func blocksInvites(content []byte) bool {
 	return gjson.GetBytes(content, "default_action").Str == "block"
 }
 
-func parseIgnored(set map[string][]byte) *ignored {
+func parseIgnored(user matrix.UserID, set map[string][]byte) *ignored {
 	i := ignored{
-		users:      matrix.ParseIgnored(set[live.TypeIgnoredUsers]),
+		users:      matrix.ParseIgnored(set[live.TypeIgnoredUsers], user),
 		allInvites: blocksInvites(set[live.TypeInvitePermission]),
 	}
 	if len(i.users) == 0 && !i.allInvites {

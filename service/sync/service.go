@@ -70,6 +70,7 @@ type Service struct {
 	trouble          trouble
 
 	filters     filterCache
+	peeks       peeks
 	checkpoints *checkpoints
 	buffers     bufferPool
 	scratch     sync.Pool

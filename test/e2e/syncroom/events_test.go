@@ -197,3 +197,25 @@ func TestEventsRefused(t *testing.T) {
 		require.Equal(t, c.code, a.object()["errcode"], name)
 	}
 }
+
+// TestEventsAreBounded refuses who looks into too many rooms at once.
+func TestEventsAreBounded(t *testing.T) {
+	g := onSQLite(t)
+	alice, bob := g.client("alice"), g.client("bob")
+	room := alice.create(nil)
+	bob.join(room)
+	token := alice.looked(room, "", 0).str("end")
+	var waiting []<-chan answer
+	for range 32 {
+		waiting = append(waiting, alice.later(room, token))
+	}
+	a := alice.looking(room, token, time.Minute)
+	require.Equal(t, 429, a.status)
+	require.Equal(t, "M_LIMIT_EXCEEDED", a.object()["errcode"])
+	require.Equal(t, 200, bob.looking(room, token, 0).status, "nobody else is kept out")
+	bob.say(room, "hello")
+	for _, w := range waiting {
+		require.Equal(t, 200, (<-w).status)
+	}
+	require.Equal(t, 200, alice.looking(room, token, 0).status)
+}

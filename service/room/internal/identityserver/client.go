@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 
 	"hongyan/matrix"
 	"hongyan/platform/outbound"
@@ -111,16 +110,17 @@ func withoutURL(err error) error {
 	return err
 }
 
+// validityPaths are where an identity server can be asked whether a key is valid.
+var validityPaths = [...]string{"/_matrix/identity/v2/pubkey/isvalid", "/_matrix/identity/v2/pubkey/ephemeral/isvalid"}
+
 // Valid asks at the URL that an invite names whether a public key is (still) one of an identity server's. The URL must be that of
 // a trusted server.
 func (c *Client) Valid(ctx context.Context, at, key string) (bool, error) {
 	u, err := url.Parse(at)
-	if err != nil || u.Scheme != "https" || !c.Trusts(u.Host) || !strings.HasPrefix(u.Path, "/_matrix/identity/") {
+	if err != nil || u.Scheme != "https" || !c.Trusts(u.Host) || u.User != nil || !slices.Contains(validityPaths[:], u.EscapedPath()) {
 		return false, nil //nolint:nilerr // what is no URL of a trusted server makes nothing valid
 	}
-	q := u.Query()
-	q.Set("public_key", key)
-	u.RawQuery = q.Encode()
+	u.RawQuery, u.Fragment = url.Values{"public_key": {key}}.Encode(), ""
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return false, fmt.Errorf("request to %s: %w", u.Host, err)
