@@ -36,6 +36,7 @@ var scripts = []struct {
 	{"conversation", []string{"SIGTERM", "SIGKILL"}},
 	{"encryption", []string{"SIGKILL"}},
 	{"rooms", nil},
+	{"people", nil},
 	{"directory", nil},
 	{"media", nil},
 }
@@ -45,6 +46,9 @@ func TestMatrixJSSDK(t *testing.T) {
 		t.Skip(`"make test-js" runs the tests with matrix-js-sdk (TEST_JS=1)`)
 	}
 	book := identityServer(t)
+	t.Setenv("HONGYAN_IDENTITY_GUEST_ACCESS", "on")
+	t.Setenv("HONGYAN_GATEWAY_TURN_URIS", "turn:127.0.0.1:3478?transport=udp")
+	t.Setenv("HONGYAN_GATEWAY_TURN_SHARED_SECRET", "a secret of the tests")
 	for _, topology := range []harness.Topology{harness.One(false), harness.Three(harness.RegistryEtcd)} {
 		t.Run(topology.Name, func(t *testing.T) {
 			cluster := harness.StartCluster(t, topology)
