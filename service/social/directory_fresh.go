@@ -64,15 +64,20 @@ func (s *Service) catchUp(ctx context.Context, log followed) error {
 // lookAt reads the cursors of a log. All who wait for them share a look: one that began a moment ago is at worst out of date, and they
 // look again.
 func (s *Service) lookAt(ctx context.Context, log followed, shards int) (eventlog.Heads, error) {
-	at, err, _ := s.looks.Do(log.name, func() (any, error) {
+	look := s.looks.DoChan(log.name, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience) // it is not its first asker's alone
 		defer cancel()
 		return s.cursors.Load(ctx, log.name, shards)
 	})
-	if err != nil {
-		return eventlog.Heads{}, err
+	select {
+	case seen := <-look:
+		if seen.Err != nil {
+			return eventlog.Heads{}, seen.Err
+		}
+		return seen.Val.(eventlog.Heads), nil
+	case <-ctx.Done():
+		return eventlog.Heads{}, ctx.Err()
 	}
-	return at.(eventlog.Heads), nil
 }
 
 // reached tells whether cursors are at heads or further.

@@ -45,6 +45,15 @@ func (s *Service) follow(ctx context.Context, log followed, k keep) {
 		},
 		Restart: func(ctx context.Context) error {
 			logx.WithContext(ctx).Infof("social: forget what is known of the log of %s", log.name)
+			// A shard at a time first: all at once may be more than there is time for.
+			for shard := range eventlog.DefaultShards {
+				err := s.inTime(ctx, func(ctx context.Context) error {
+					return s.store.Write(ctx, func(ctx context.Context, tx store.Tx) error { return k.forgetShard(ctx, tx, shard) })
+				})
+				if err != nil {
+					return err
+				}
+			}
 			return s.inTime(ctx, func(ctx context.Context) error {
 				return s.store.Write(ctx, func(ctx context.Context, tx store.Tx) error {
 					if err := s.cursors.ResetIn(ctx, tx, log.name); err != nil { // first: who moves a cursor waits, and then fails
