@@ -95,6 +95,11 @@ func (c *Cursors) AdvanceFrom(ctx context.Context, tx sqldb.Tx, follower string,
 	return nil
 }
 
+// Write runs a transaction in which cursors are moved.
+func (c *Cursors) Write(ctx context.Context, do func(context.Context, sqldb.Tx) error) error {
+	return c.db.Write(ctx, do)
+}
+
 // Set moves a cursor in a transaction of its own.
 func (c *Cursors) Set(ctx context.Context, follower string, epoch uint64, shard int, position int64) error {
 	return c.db.Write(ctx, func(ctx context.Context, tx sqldb.Tx) error {
@@ -104,7 +109,7 @@ func (c *Cursors) Set(ctx context.Context, follower string, epoch uint64, shard 
 
 // Begin sets the cursors of a follower that has none: all of them, or none.
 func (c *Cursors) Begin(ctx context.Context, follower string, at Heads) error {
-	return c.db.Write(ctx, func(ctx context.Context, tx sqldb.Tx) error {
+	return c.Write(ctx, func(ctx context.Context, tx sqldb.Tx) error {
 		for shard, position := range at.Shard {
 			if err := c.Advance(ctx, tx, follower, at.Epoch, shard, position); err != nil {
 				return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,6 +29,9 @@ type Config struct {
 	Apply func(context.Context, *Page) error
 	// FromHead has a follower that has no cursors begin at the log's head: what was before is of no use to it.
 	FromHead bool
+	// Gather is how long cursors may wait to be written together that Apply has not moved: those of pages of which nothing was kept, or
+	// what may be done again. 0 writes each at once.
+	Gather time.Duration
 	// Restart makes ready for the log's beginning. It must forget the cursors, and does nothing else where it is nil.
 	Restart func(context.Context) error
 	// Timeout bounds what is done with the cursors: over a connection that was lost silently it would never end.
@@ -95,6 +99,7 @@ func (c Config) once(ctx context.Context) error {
 	ctx, overtaken := context.WithCancelCause(ctx)
 	defer overtaken(nil)
 	r := &run{Config: c, epoch: from.Epoch, done: append([]int64(nil), from.Shard...), overtaken: overtaken}
+	r.gathered.stored, r.gathered.waiting = append([]int64(nil), from.Shard...), map[int]int64{}
 	f := eventlog.NewFollower(c.Source, eventlog.FollowConfig{
 		From: from, BusDown: func() bool { return !c.Bus.Connected() }, Name: c.Log, Metrics: c.Metrics,
 	}, r.apply)
@@ -103,7 +108,13 @@ func (c Config) once(ctx context.Context) error {
 		return err
 	}
 	defer sub.Unsubscribe()
-	if err := f.Run(ctx); err != nil {
+	flushing, stop := context.WithCancel(ctx)
+	var flushes sync.WaitGroup
+	flushes.Go(func() { r.flushAll(flushing) })
+	err = f.Run(ctx)
+	stop()
+	flushes.Wait()
+	if err != nil {
 		return err
 	}
 	if cause := context.Cause(ctx); errors.Is(cause, eventlog.ErrConflict) {
@@ -124,17 +135,18 @@ type run struct {
 	epoch uint64
 	// done is how far each shard was taken in. A shard is one goroutine's at a time.
 	done      []int64
+	gathered  gathered
 	overtaken context.CancelCauseFunc
 }
 
 // apply is the follower's eventlog.Apply.
 func (r *run) apply(ctx context.Context, shard int, records []eventlog.Record, through int64) error {
+	r.gathered.mu.RLock()
+	defer r.gathered.mu.RUnlock()
 	p := &Page{Epoch: r.epoch, Shard: shard, After: r.done[shard], Through: through, Records: records, of: r}
 	err := r.Apply(ctx, p)
-	if err == nil && !p.advanced {
-		err = r.inTime(ctx, func(ctx context.Context) error {
-			return r.Cursors.Set(ctx, r.Follower, r.epoch, shard, through)
-		})
+	if err == nil {
+		err = r.moved(ctx, p)
 	}
 	switch {
 	case errors.Is(err, errOvertaken):
@@ -143,6 +155,25 @@ func (r *run) apply(ctx context.Context, shard int, records []eventlog.Record, t
 		r.done[shard] = through
 	}
 	return err
+}
+
+// moved moves the cursor over a page that was taken in, unless that was done with it.
+func (r *run) moved(ctx context.Context, p *Page) error {
+	switch {
+	case p.advanced:
+	case r.Gather > 0:
+		r.gathered.wait(p.Shard, p.Through)
+		return nil
+	default:
+		err := r.inTime(ctx, func(ctx context.Context) error {
+			return r.Cursors.Set(ctx, r.Follower, r.epoch, p.Shard, p.Through)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	r.gathered.wrote(p.Shard, p.Through)
+	return nil
 }
 
 // errOvertaken says that the cursor is not where this run left it.

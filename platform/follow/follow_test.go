@@ -161,6 +161,53 @@ func TestGoesOnWhereItStopped(t *testing.T) {
 	})
 }
 
+// keepEven keeps what has an even number, and moves the cursor with it; of other pages it keeps nothing.
+func (p *place) keepEven() follow.Config {
+	c := p.config()
+	c.Gather = 5 * time.Millisecond
+	c.Apply = func(ctx context.Context, page *follow.Page) error {
+		even := *page
+		even.Records = nil
+		for _, r := range page.Records {
+			if n := r.Ref[len(r.Ref)-1] - '0'; n%2 == 0 {
+				even.Records = append(even.Records, r)
+			}
+		}
+		if len(even.Records) == 0 {
+			return nil
+		}
+		return p.db.Write(ctx, func(ctx context.Context, tx sqldb.Tx) error {
+			if err := page.Advance(ctx, tx); err != nil {
+				return err
+			}
+			return keep(ctx, tx, &even)
+		})
+	}
+	return c
+}
+
+// Cursors of pages of which nothing is kept are written a little later, together, by whichever of two that follow at once: what is kept
+// is kept once all the same.
+func TestGathersCursors(t *testing.T) {
+	onBoth(t, func(p *place) {
+		for range 2 {
+			p.run(p.keepEven())
+		}
+		for range 100 {
+			p.write(1)
+		}
+		p.await(50)
+		all, _ := p.seen()
+		require.Equal(p.t, 50, all, "once")
+		heads, err := p.log.Heads(p.t.Context())
+		require.NoError(p.t, err)
+		require.Eventually(p.t, func() bool {
+			at, err := p.cursors.Load(p.t.Context(), "f", shards)
+			return err == nil && fmt.Sprint(at.Shard) == fmt.Sprint(heads.Shard)
+		}, patience, time.Millisecond, "the cursors come to the head")
+	})
+}
+
 // What begins at the head takes in nothing from before, and everything after it, whether it runs by then or not.
 func TestBeginsAtTheHead(t *testing.T) {
 	onBoth(t, func(p *place) {

@@ -20,11 +20,11 @@ type Page struct {
 }
 
 // Advance moves the shard's cursor over the page within a transaction of Apply's, which must end in success or be Apply's error.
-// What the transaction does besides is then done exactly once: it fails where the cursor is no longer where the page begins.
-// Without it the cursor is moved when Apply has returned.
+// What the transaction does besides is then done exactly once: it fails where the cursor is no longer where it was left.
+// Without it the cursor is moved when Apply has returned, or later (Config.Gather).
 func (p *Page) Advance(ctx context.Context, tx sqldb.Tx) error {
 	p.advanced = true
-	err := p.of.Cursors.AdvanceFrom(ctx, tx, p.of.Follower, p.Epoch, p.Shard, p.After, p.Through)
+	err := p.of.Cursors.AdvanceFrom(ctx, tx, p.of.Follower, p.Epoch, p.Shard, p.of.gathered.at(p.Shard), p.Through)
 	if errors.Is(err, eventlog.ErrConflict) {
 		return errOvertaken
 	}

@@ -11,7 +11,9 @@ import (
 )
 
 // Register offers what other services may ask. It is called after Prepare.
-func (s *Service) Register(reg grpc.ServiceRegistrar) { socialpb.RegisterSocialServer(reg, server{s: s}) }
+func (s *Service) Register(reg grpc.ServiceRegistrar) {
+	socialpb.RegisterSocialServer(reg, server{s: s})
+}
 
 // server answers other services' questions: hongyan.social.v1.Social.
 type server struct {

@@ -54,7 +54,7 @@ func (s *Service) carry(ctx context.Context, _ *lease.Term) {
 	c := &carrier{s: s, predecessors: newMemory[string, predecessor](maxPredecessors)}
 	follow.Config{
 		Log: roomLogName, Source: s.rooms, Bus: s.deps.Bus, Cursors: s.cursors, Follower: carryFollower, FromHead: true,
-		Apply: c.apply, Timeout: carryTimeout, Metrics: s.deps.Metrics,
+		Apply: c.apply, Gather: time.Second, Timeout: carryTimeout, Metrics: s.deps.Metrics,
 	}.Run(ctx)
 }
 
