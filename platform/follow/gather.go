@@ -85,7 +85,7 @@ func (r *run) flushAll(ctx context.Context) {
 	ticker := time.NewTicker(r.Gather)
 	defer ticker.Stop()
 	for {
-		err := error(nil)
+		var err error
 		select {
 		case <-ticker.C:
 			err = r.flush(ctx)

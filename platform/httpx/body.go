@@ -26,7 +26,7 @@ type BodyTime struct {
 // limitBody bounds a request's body: at most limit bytes (then *http.MaxBytesError), and, where the connection is
 // known, in time, so that a client that sends slowly holds nothing for long. The deadline falls
 // when the body has been read to its end: it never cuts a long poll.
-func limitBody(w http.ResponseWriter, body io.ReadCloser, limit int64, in BodyTime) io.ReadCloser {
+func limitBody(w http.ResponseWriter, body io.ReadCloser, limit int64, in BodyTime) *boundedBody {
 	return within(w, http.MaxBytesReader(w, body, limit), in)
 }
 
@@ -47,6 +47,8 @@ type boundedBody struct {
 	// moved is when the deadline was set, n how much has come; both for streams.
 	moved time.Time
 	n     int64
+	// failed is why reading ended before the body did.
+	failed error
 }
 
 func (b *boundedBody) Read(p []byte) (int, error) {
@@ -54,6 +56,9 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	b.n += int64(n)
 	if b.in.Stream && err == nil && b.ctl != nil {
 		b.extend()
+	}
+	if err != nil && err != io.EOF {
+		b.failed = err
 	}
 	// After any other error the deadline stays: net/http reads the rest before it answers, and must not wait for it.
 	if err == io.EOF && b.ctl != nil {

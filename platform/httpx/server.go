@@ -2,6 +2,7 @@ package httpx
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime/debug"
@@ -105,8 +106,10 @@ func endpoint(service string, b Binding) http.HandlerFunc {
 		if ctx != r.Context() {
 			r = r.WithContext(ctx)
 		}
+		var body *boundedBody
 		if r.Body != nil && r.Body != http.NoBody {
-			r.Body = limitBody(w, r.Body, b.BodyLimit(), b.BodyTime())
+			body = limitBody(w, r.Body, b.BodyLimit(), b.BodyTime())
+			r.Body = body
 		}
 		rw := response{ResponseWriter: w}
 		if ended != nil {
@@ -114,6 +117,9 @@ func endpoint(service string, b Binding) http.HandlerFunc {
 		}
 		defer rw.recover(r)
 		if err := b.Handler(&rw, r); err != nil {
+			if body != nil && body.failed != nil && errors.Is(err, context.DeadlineExceeded) {
+				err = readError(body.failed) // that time is over is the client's doing, who did not send
+			}
 			rw.fail(r, err)
 		}
 	}

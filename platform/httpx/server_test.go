@@ -9,8 +9,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -260,6 +262,23 @@ func TestSlowBodiesEnd(t *testing.T) {
 		require.GreaterOrEqual(t, res.StatusCode, 400)
 		require.NoError(t, res.Body.Close())
 	}
+}
+
+// TestSlowBodiesAreTheClients blames a body that does not come for the time that a handler waited for it and went on without.
+func TestSlowBodiesAreTheClients(t *testing.T) {
+	h, err := httpx.NewServer("test", []httpx.Binding{bind("PUT", "/a", func(_ http.ResponseWriter, r *http.Request) error {
+		_, _ = httpx.ReadBody(r) // what is wrong with it is said after what is forbidden
+		<-r.Context().Done()
+		return matrix.Unavailable(r.Context().Err())
+	})}, httpx.Options{Timeout: 50 * time.Millisecond})
+	require.NoError(t, err)
+	r := httptest.NewRequest(http.MethodPut, "/a", iotest.ErrReader(os.ErrDeadlineExceeded))
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	require.Equal(t, 400, w.Code, w.Body.String())
+	w = httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodPut, "/a", strings.NewReader("{}")))
+	require.Equal(t, 503, w.Code, "the server's own slowness stays its own")
 }
 
 func TestServerRequestID(t *testing.T) {

@@ -250,3 +250,20 @@ func TestQuiet(t *testing.T) {
 	logx.Debug("something")
 	require.Contains(t, out.take(), "something", "a server logs all the same")
 }
+
+// TestPlainLogsAreTame writes what clients send so that it is neither another line nor an order to a terminal.
+func TestPlainLogsAreTame(t *testing.T) {
+	var out bytes.Buffer
+	w := obs.Scrubber(&out)
+	for in, want := range map[string]string{
+		"12:00 info ok\n":                      "12:00 info ok\n",
+		"12:00 info room !a\n2026 FAKE line\n": "12:00 info room !a\n\t2026 FAKE line\n",
+		"red \x1b[31m and \u009b\r":            `red \x1b[31m and \x9b\x0d`,
+		"tab\tand 鸿雁":                          "tab\tand 鸿雁",
+	} {
+		out.Reset()
+		_, err := io.WriteString(w, in)
+		require.NoError(t, err)
+		require.Equal(t, want, out.String())
+	}
+}

@@ -2,10 +2,12 @@ package obs
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/url"
 	"regexp"
 	"strings"
+	"unicode"
 )
 
 const redacted = "[redacted]"
@@ -89,12 +91,38 @@ func suspicious(text string) bool {
 	return false
 }
 
-// scrubber passes lines on without secrets.
+// scrubber passes lines on without secrets, and without what would make one line look like two or move a terminal's cursor: what
+// clients send stands in them.
 type scrubber struct{ out io.Writer }
+
+// tame indents what is on further lines, and writes other control characters out.
+func tame(text string) string {
+	line, end := strings.CutSuffix(text, "\n")
+	if strings.IndexFunc(line, isUntame) < 0 {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range line {
+		switch {
+		case r == '\n':
+			b.WriteString("\n\t")
+		case isUntame(r):
+			fmt.Fprintf(&b, "\\x%02x", r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	if end {
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+func isUntame(r rune) bool { return unicode.IsControl(r) && r != '\t' }
 
 func (s *scrubber) Write(line []byte) (int, error) {
 	text := string(line)
-	clean := Redact(text)
+	clean := tame(Redact(text))
 	var err error
 	if clean == text {
 		_, err = s.out.Write(line)

@@ -20,7 +20,7 @@ func clientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
 		if err != nil {
 			return address // what stands before it cannot be believed either
 		}
-		address = hop.Unmap()
+		address = hop.WithZone("").Unmap() // what a zone is is known to its own machine alone
 		if !isTrusted(address, trusted) {
 			break
 		}
@@ -34,12 +34,12 @@ func peerAddress(r *http.Request) netip.Addr {
 	if err != nil {
 		return netip.Addr{}
 	}
-	return peer.Addr().Unmap()
+	return peer.Addr().WithZone("").Unmap()
 }
 
 func isTrusted(address netip.Addr, trusted []netip.Prefix) bool {
 	for _, prefix := range trusted {
-		if prefix.Contains(address.WithZone("")) {
+		if prefix.Contains(address) {
 			return true
 		}
 	}

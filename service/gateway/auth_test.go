@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -113,6 +114,19 @@ func TestALookUpThatIsTooOldIsNotJoined(t *testing.T) {
 	close(release)
 	wg.Wait()
 	require.Equal(t, "M_UNKNOWN_TOKEN", e.get(whoami, token("tok-alice")).code(), "nor kept when it comes back")
+}
+
+// TestTokensThatAreNoText are unknown ones, without asking identity, and counted like them.
+func TestTokensThatAreNoText(t *testing.T) {
+	e := newEdge(t, edgeOptions{})
+	for _, bad := range []string{"\xff", "a\xc3"} {
+		before := e.identity.count()
+		a := e.get(whoami, token(bad))
+		require.Equal(t, 401, a.status)
+		require.Equal(t, "M_UNKNOWN_TOKEN", a.code())
+		require.Equal(t, 401, e.get(whoami+"?access_token="+url.QueryEscape(bad)).status)
+		require.Equal(t, before, e.identity.count())
+	}
 }
 
 func TestForgottenTokens(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 )
 
 // guestRoutes is what guests may call ("Guest Access"): the specification's list, and what clients need to use it (what
-// the server can do, joining by alias). What nobody needs a token for is open to them too.
+// the server can do, joining by alias, the public rooms that everybody may list by GET, logging out). What nobody needs a token for is open to them too.
 var guestRoutes = map[string][]string{
 	http.MethodGet: {
 		"/_matrix/client/v3/rooms/{}/state", "/_matrix/client/v3/rooms/{}/state/{}", "/_matrix/client/v3/rooms/{}/state/{}/",
@@ -21,6 +21,7 @@ var guestRoutes = map[string][]string{
 	},
 	http.MethodPost: {
 		"/_matrix/client/v3/rooms/{}/join", "/_matrix/client/v3/join/{}", "/_matrix/client/v3/rooms/{}/leave",
+		"/_matrix/client/v3/logout", "/_matrix/client/v3/logout/all", "/_matrix/client/v3/publicRooms",
 		"/_matrix/client/v3/keys/upload", "/_matrix/client/v3/keys/query", "/_matrix/client/v3/keys/claim",
 	},
 	http.MethodPut: {

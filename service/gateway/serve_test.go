@@ -279,6 +279,7 @@ func TestAddresses(t *testing.T) {
 		{"all are proxies", []string{"127.0.0.0/8", "10.0.0.0/8"}, []string{"10.2.2.2, 10.1.1.1"}, "10.2.2.2"},
 		{"nonsense", []string{"127.0.0.0/8"}, []string{"1.2.3.4, unknown"}, "127.0.0.1"},
 		{"IPv6", []string{"127.0.0.0/8"}, []string{"2001:db8::1"}, "2001:db8::1"},
+		{"zone", []string{"127.0.0.0/8"}, []string{"fe80::1%\xff"}, "fe80::1"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	identitypb "hongyan/api/identity"
 	"hongyan/matrix"
@@ -103,7 +104,10 @@ func newSessions(look lookup, now func() time.Time, cfg AuthConfig) *sessions {
 // get says whose token it is. mayLook can refuse a look-up; what is known needs none. The error is a *matrix.Error,
 // or the context's.
 func (s *sessions) get(ctx context.Context, token string, address netip.Addr, mayLook func() error) (*session, error) {
-	if len(token) > maxTokenLength {
+	if len(token) > maxTokenLength || !utf8.ValidString(token) { // no token is made so
+		if err := mayLook(); err != nil {
+			return nil, err
+		}
 		return nil, matrix.NewError(matrix.CodeUnknownToken, "Unknown access token.")
 	}
 	hash := tokenHash(sha256.Sum256([]byte(token)))

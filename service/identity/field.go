@@ -94,10 +94,13 @@ func checkText(name, text string, value json.RawMessage) (json.RawMessage, error
 	return value, nil
 }
 
-func validDisplayName(text string) bool { return utf8.RuneCountInString(text) <= maxDisplayName }
+// validDisplayName also refuses NUL, which PostgreSQL stores in no text, and nobody sees.
+func validDisplayName(text string) bool {
+	return utf8.RuneCountInString(text) <= maxDisplayName && !strings.Contains(text, "\x00")
+}
 
 func errDisplayName() error {
-	return matrix.Errorf(matrix.CodeInvalidParam, "The display name is longer than %d characters.", maxDisplayName)
+	return matrix.Errorf(matrix.CodeInvalidParam, "The display name must have at most %d characters, and no U+0000.", maxDisplayName)
 }
 
 // validAvatarURL checks the form mxc://server/media (client-server API, "Matrix Content (mxc://) URIs").

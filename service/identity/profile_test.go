@@ -81,6 +81,7 @@ func TestProfileErrors(t *testing.T) {
 			"null":               {"displayname", `{"displayname":null}`, 400, matrix.CodeBadJSON},
 			"long name":          {"displayname", `{"displayname":"` + strings.Repeat("é", 257) + `"}`, 400, matrix.CodeInvalidParam},
 			"far too long name":  {"displayname", `{"displayname":"` + strings.Repeat("a", 70000) + `"}`, 400, matrix.CodeProfileTooLarge},
+			"name with NUL":      {"displayname", `{"displayname":"a\u0000b"}`, 400, matrix.CodeInvalidParam},
 			"avatar, http":       {"avatar_url", `{"avatar_url":"https://hs/a"}`, 400, matrix.CodeInvalidParam},
 			"avatar, no media":   {"avatar_url", `{"avatar_url":"mxc://hs/"}`, 400, matrix.CodeInvalidParam},
 			"avatar, no server":  {"avatar_url", `{"avatar_url":"mxc:///a"}`, 400, matrix.CodeInvalidParam},

@@ -64,6 +64,8 @@ func (s *Service) addressee(b addressBody) (addressed, error) {
 	switch {
 	case !s.addresses.Trusts(b.IDServer):
 		return addressed{}, errThirdParty()
+	case strings.ContainsFunc(b.IDAccessToken, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return addressed{}, matrix.NewError(matrix.CodeInvalidParam, "\"id_access_token\" has characters that no token has.")
 	case b.Medium != "email" && b.Medium != "msisdn":
 		return addressed{}, matrix.NewError(matrix.CodeInvalidParam, "\"medium\" must be email or msisdn.")
 	case address == "" || len(address) > maxAddress || !isText(address):

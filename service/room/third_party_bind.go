@@ -39,6 +39,9 @@ type boundInvite struct {
 // onBind is PUT /_matrix/federation/v1/3pid/onbind (server-server API, "Third-party invites"). Anybody may call it: what is not
 // signed by a key that the room's invite names changes nothing.
 func (s *Service) onBind(rw http.ResponseWriter, r *http.Request) error {
+	if len(s.cfg.IdentityServers) == 0 {
+		return matrix.NewError(matrix.CodeUnrecognized, "This server trusts no identity server.").WithStatus(http.StatusNotFound)
+	}
 	body, err := readBody[boundBody](r)
 	if err != nil {
 		return err

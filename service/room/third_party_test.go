@@ -233,6 +233,7 @@ func TestInviteByAddressIsRefused(t *testing.T) {
 			"other server":  {"alice", with("id_server", "127.0.0.1:1"), 403, "M_SERVER_NOT_TRUSTED"},
 			"path":          {"alice", with("id_server", b.Name+"/x"), 403, "M_SERVER_NOT_TRUSTED"},
 			"medium":        {"alice", with("medium", "post"), 400, "M_INVALID_PARAM"},
+			"token":         {"alice", with("id_access_token", "a\r\nX: y"), 400, "M_INVALID_PARAM"},
 			"long":          {"alice", with("address", strings.Repeat("x", 600)), 400, "M_INVALID_PARAM"},
 			"blank":         {"alice", with("address", " "), 400, "M_INVALID_PARAM"},
 			"shape":         {"alice", with("address", 1), 400, "M_BAD_JSON"},

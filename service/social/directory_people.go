@@ -70,10 +70,21 @@ func concerned(records []eventlog.Record) []string {
 	return slices.Sorted(maps.Keys(ids))
 }
 
+// storable is a text as databases hold it: without U+0000, which profiles may have that are older than the rule against it.
+func storable(text *string) *string {
+	if text == nil || !strings.Contains(*text, "\x00") {
+		return text
+	}
+	clean := strings.ReplaceAll(*text, "\x00", "")
+	return &clean
+}
+
 // personOf says what a user is found by: the words of their name, and of their id's local part.
 func personOf(profile *identitypb.Profile) store.Person {
-	p := store.Person{UserID: profile.GetUserId(), Name: profile.DisplayName, Avatar: profile.AvatarUrl}
-	p.Folded = words.Fold(profile.GetDisplayName())
+	p := store.Person{UserID: profile.GetUserId(), Name: storable(profile.DisplayName), Avatar: storable(profile.AvatarUrl)}
+	if p.Name != nil {
+		p.Folded = words.Fold(*p.Name)
+	}
 	local, server, _ := strings.Cut(p.UserID, ":")
 	p.Tokens = words.Tokens(p.Folded)
 	for _, t := range words.Tokens(local) {

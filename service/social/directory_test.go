@@ -403,3 +403,26 @@ func TestARemovedRoomIsForgotten(t *testing.T) {
 		g.finds("bob", "anna", "anna")
 	})
 }
+
+// TestTextThatNoDatabaseHolds takes in names that are older than the rule against U+0000, and goes on behind them; such an id among
+// those whom somebody ignores is nobody's.
+func TestTextThatNoDatabaseHolds(t *testing.T) {
+	onBoth(t, func(_ *testing.T, g *rig) {
+		g.people.register("nul", "Na\x00me of theirs")
+		g.people.register("next", "Next Name")
+		g.rooms.room("room", "public", "nul", "next")
+		g.ignores.set("next", `{"ignored_users":{"@a\u0000b:hs":{},"@c\ud800:hs":{}}}`)
+		g.finds("next", "name", "next", "nul")
+	})
+}
+
+// TestPunctuation finds names as people write them.
+func TestPunctuation(t *testing.T) {
+	onBoth(t, func(_ *testing.T, g *rig) {
+		g.people.register("zoe", "Zoë O'Brien")
+		g.rooms.room("room", "public", "zoe")
+		for _, term := range []string{"zoe*", `"zoe"`, "-zoe", "O\u2019Brien", "(brien)", "zoe, o'brien"} {
+			g.finds("zoe", term, "zoe")
+		}
+	})
+}

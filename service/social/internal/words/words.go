@@ -29,6 +29,8 @@ func Fold(text string) string {
 			return -1
 		case unicode.IsControl(r), unicode.IsSpace(r):
 			return ' '
+		case r == '\u2018', r == '\u2019', r == '\u02bc': // as phones write apostrophes
+			return '\''
 		}
 		return r
 	}, text)
@@ -98,8 +100,12 @@ func tokensOf(text string) []string {
 // beginning of another.
 func Split(folded string) []string {
 	all := strings.Fields(folded)
-	for i := range all {
-		all[i] = Cut(all[i])
+	for i, w := range all {
+		// Names are found by what begins in them, which no punctuation does unless there is nothing else.
+		if bare := strings.TrimFunc(w, func(r rune) bool { return !isWord(r) }); bare != "" {
+			w = bare
+		}
+		all[i] = Cut(w)
 	}
 	slices.Sort(all)
 	all = slices.Compact(all)
