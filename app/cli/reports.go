@@ -34,7 +34,7 @@ func reportsCommand() *cobra.Command {
 			}
 			for _, r := range page.GetReports() {
 				_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", time.UnixMilli(r.GetReceivedMs()).Format(time.DateTime),
-					r.GetReporter(), orDash(r.GetRoomId()), orDash(r.GetEventId()), orDash(r.GetUserId()), quoteReason(r.GetReason()))
+					r.GetReporter(), orDash(r.GetRoomId()), orDash(r.GetEventId()), orDash(r.GetUserId()), reasonOf(r))
 				before, listed = r.GetId(), listed+1
 			}
 			if len(page.GetReports()) < size || listed == *limit {
@@ -51,5 +51,11 @@ func orDash(s string) string {
 	return s
 }
 
-// quoteReason shows a stranger's text on one line and without what a terminal would obey.
-func quoteReason(s string) string { return strconv.QuoteToGraphic(s) }
+// reasonOf shows a stranger's text on one line and without what a terminal would obey, and whether what was reported is there still.
+func reasonOf(r *roompb.Report) string {
+	reason := strconv.QuoteToGraphic(r.GetReason())
+	if r.GetGone() {
+		reason += "  (gone)"
+	}
+	return reason
+}
