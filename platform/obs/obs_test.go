@@ -154,7 +154,7 @@ func TestRedact(t *testing.T) {
 		"/_matrix/media/r0/preview%5furl/?%75rl=https://a":                  "/_matrix/media/r0/preview%5furl/?[redacted]",
 		"/_matrix/media/v3/preview_url":                                     "/_matrix/media/v3/preview_url",
 		"/_matrix/media/v3/config?url=x":                                    "/_matrix/media/v3/config?url=x",
-		"/x?":                                                    "/x",
+		"/x?":                                                               "/x",
 	} {
 		u, err := url.Parse(in)
 		require.NoError(t, err)

@@ -3,6 +3,7 @@ package outbound
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -73,6 +74,16 @@ func portOf(u *url.URL) (int, error) {
 		return 0, errors.New("it has no valid port")
 	}
 	return port, nil
+}
+
+// placeOf is what requests are counted by: host and port.
+func placeOf(u *url.URL) (string, error) {
+	host, err := HostOf(u)
+	if err != nil {
+		return "", err
+	}
+	port, err := portOf(u)
+	return net.JoinHostPort(host, strconv.Itoa(port)), err
 }
 
 // HostOf is the host of a URL as it is looked up: in lower case, in ASCII, without a dot at the end or brackets.
