@@ -228,7 +228,7 @@ var usage = map[string]string{
 	"media.url_previews.at_once":          "previews that one instance makes at once",
 	"media.url_previews.user_at_once":     "previews of one user that it makes at once",
 	"media.url_previews.user_waiting":     "previews of one user that may wait to be made; more are answered 429",
-	"media.url_previews.host_at_once":     "requests that it makes to one host at once",
+	"media.url_previews.host_at_once":     "previews of pages at one host that it makes at once, and requests that it makes to one",
 	"media.url_previews.fresh_for":        "how long a preview is given before the page is asked again",
 	"media.url_previews.keep_for":         "how long a preview and its picture are kept",
 	"media.url_previews.max_previews":     "previews that are kept, at most; the oldest go",

@@ -28,7 +28,7 @@ type PreviewsConfig struct {
 	MaxPageBytes  int64 `yaml:"max_page_bytes"`
 	MaxImageBytes int64 `yaml:"max_image_bytes"`
 	// AtOnce is how many one instance makes at once, UserAtOnce how many of them for one user, UserWaiting how many more may wait,
-	// HostAtOnce how many requests there are to one host.
+	// HostAtOnce how many of them of pages at one host, and how many requests there are to one.
 	AtOnce      int `yaml:"at_once"`
 	UserAtOnce  int `yaml:"user_at_once"`
 	UserWaiting int `yaml:"user_waiting"`
@@ -85,6 +85,10 @@ func (c PreviewsConfig) Validate() error {
 	}
 	_, err := c.client("")
 	return err
+}
+
+func (c PreviewsConfig) limits() limits {
+	return limits{most: c.AtOnce, ofUser: c.UserAtOnce, ofSource: c.HostAtOnce, waiting: c.UserWaiting}
 }
 
 // client is a client for other sites, which says that it is of a server.

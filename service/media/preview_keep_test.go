@@ -202,6 +202,38 @@ func TestPreviewTurns(t *testing.T) {
 	}
 }
 
+// TestSlowSite has two users want much of a site that answers nobody: they do not have all places, so a third user's page of another
+// site is made meanwhile.
+func TestSlowSite(t *testing.T) {
+	const other = "127.0.0.2"
+	g := newRig(t, newPlace(t, databases["sqlite"](t)), previews(func(c *media.PreviewsConfig) {
+		c.Allow = append(c.Allow, other)
+		c.AtOnce, c.UserAtOnce, c.HostAtOnce = 4, 2, 2
+	}))
+	s, began, open := gatedSite(t, "/page")
+	s.html("/fast", "<title>fast</title>")
+	var answers []func() answer
+	for i := range 2 {
+		answers = append(answers, g.ahead("alice", s.url(fmt.Sprintf("/page?%d", i))))
+		<-began
+	}
+	for i := range 2 {
+		answers = append(answers, g.ahead("bob", s.url(fmt.Sprintf("/page?bob%d", i))))
+		g.waitingPreviews("bob", i+1)
+	}
+	require.Equal(t, "fast", g.preview("carol", s.at(other, "/fast")).is(200, "").get("og:title").Str)
+	require.Equal(t, "fast", g.preview("bob", s.at(other, "/fast?bob")).is(200, "").get("og:title").Str, "before what he waits for")
+	require.Empty(t, began)
+	for range answers {
+		open <- struct{}{}
+	}
+	for _, a := range answers {
+		a().is(200, "")
+	}
+	require.Equal(t, 4, s.hits("/page"))
+	require.Zero(t, media.Making(g.service))
+}
+
 // TestPreviewOfTwoInstances has two instances make the same preview at once: one is kept, with one picture.
 func TestPreviewOfTwoInstances(t *testing.T) {
 	for name, open := range databases {

@@ -87,10 +87,10 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		cfg: cfg, deps: deps, sizes: sizes, store: store.New(deps.DB), metrics: m,
 		uploads:  uploads{most: cfg.Uploads, mostOfUser: cfg.UserUploads, of: map[string]int{}},
 		waiters:  newWaiters(cfg.Waiting, m.waiting),
-		decoding: newTurns[store.Thumbnail, file](cfg.Thumbnails.AtOnce, 1, cfg.Thumbnails.UserWaiting),
+		decoding: newTurns[store.Thumbnail, file](limits{most: cfg.Thumbnails.AtOnce, ofUser: 1, waiting: cfg.Thumbnails.UserWaiting}),
 		memory:   semaphore.NewWeighted(cfg.Thumbnails.MemoryBytes),
 
-		previewing: newTurns[string, store.Preview](cfg.URLPreviews.AtOnce, cfg.URLPreviews.UserAtOnce, cfg.URLPreviews.UserWaiting),
+		previewing: newTurns[string, store.Preview](cfg.URLPreviews.limits()),
 		parsing:    semaphore.NewWeighted(parsedAtOnce),
 	}
 	if cfg.URLPreviews.Enabled {

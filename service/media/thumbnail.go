@@ -96,7 +96,7 @@ func (s *Service) thumbnail(ctx context.Context, userID string, c store.Content,
 	if size, err = s.affordable(info, size); err != nil {
 		return file{}, err
 	}
-	return s.decoding.do(ctx, userID, wanted(c, size), func() (file, error) {
+	return s.decoding.do(ctx, want[store.Thumbnail]{user: userID, name: wanted(c, size)}, func() (file, error) {
 		if kept, err := s.keptThumbnail(ctx, c, size); !errors.Is(err, store.ErrNotFound) {
 			return kept, err
 		}
