@@ -218,7 +218,7 @@ var usage = map[string]string{
 	"media.url_previews.enabled":          "make previews of web pages that users name: on or off; this server then asks other sites, which learn its address",
 	"media.url_previews.allow":            "address ranges that it may ask although they are not public, such as 10.1.2.0/24, with commas; by default it asks none of its own network",
 	"media.url_previews.refuse":           "public address ranges that it does not ask, whatever is allowed",
-	"media.url_previews.deny":             "hosts and URLs that it does not ask, such as *.example.org or example.org/private/*; a star stands for anything",
+	"media.url_previews.deny":             "hosts and URLs that it does not ask, such as *.example.org or example.org/private/*; a star stands for anything; of a URL host and path are looked at",
 	"media.url_previews.ports":            "ports that it may ask, with commas; all for all",
 	"media.url_previews.timeout":          "how long one request to another site may take",
 	"media.url_previews.total_timeout":    "how long making a preview may take, and waiting for one's turn before that; at most 25s",

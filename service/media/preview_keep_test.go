@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"hongyan/platform/httpx"
+	"hongyan/platform/sqldb"
 	"hongyan/service/media"
 )
 
@@ -110,6 +111,60 @@ func TestPreviewsAreBounded(t *testing.T) {
 		require.Eventually(t, func() bool { return g.count("content") <= 2 }, patience, time.Millisecond)
 		g.sweep()
 		require.Equal(t, g.count("content"), g.blobs())
+	})
+}
+
+// TestPreviewInPlaceOfFailure has a preview replace a failure just when that is removed: the preview stays.
+func TestPreviewInPlaceOfFailure(t *testing.T) {
+	for name, open := range databases {
+		if name == "sqlite" { // one writes at a time
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			g := newRig(t, newPlace(t, open(t)), previews(nil))
+			s := newSite(t)
+			g.preview("alice", s.url("/page")).is(502, "M_UNKNOWN")
+			g.place.clock.pass(media.FailedFor + time.Second)
+			swept := make(chan error, 1)
+			require.NoError(t, g.db.Write(t.Context(), func(ctx context.Context, tx sqldb.Tx) error {
+				n, err := tx.Exec(ctx, `UPDATE preview SET failed = false, answer = '{"og:title":"T"}', remove_ms = $1 WHERE failed`,
+					g.place.clock.now().Add(time.Hour).UnixMilli())
+				if err != nil || n != 1 {
+					return fmt.Errorf("replaced %d: %w", n, err)
+				}
+				go func() { swept <- media.Sweep(context.WithoutCancel(ctx), g.service) }()
+				g.waitsForLock()
+				return nil
+			}))
+			require.NoError(t, <-swept)
+			require.Equal(t, "T", g.preview("alice", s.url("/page")).is(200, "").get("og:title").Str)
+			require.Equal(t, 1, s.hits("/page"))
+		})
+	}
+}
+
+// waitsForLock waits until somebody waits for a lock.
+func (g *rig) waitsForLock() {
+	g.t.Helper()
+	require.Eventually(g.t, func() bool {
+		var n int
+		require.NoError(g.t, g.db.QueryRow(g.t.Context(), `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&n))
+		return n > 0
+	}, patience, time.Millisecond)
+}
+
+// TestSweepGoesOn has the table of previews fail: blobs that nobody needs are removed all the same, and what failed is told.
+func TestSweepGoesOn(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		require.NoError(t, media.BeginBlob(t.Context(), g.service, "loose"))
+		require.Equal(t, 1, g.blobs())
+		_, err := g.db.Exec(t.Context(), `ALTER TABLE preview RENAME TO away`)
+		require.NoError(t, err)
+		g.place.clock.pass(24 * time.Hour)
+		require.ErrorContains(t, media.Sweep(t.Context(), g.service), "remove previews")
+		require.Zero(t, g.blobs())
+		require.Zero(t, g.count("loose_blob"))
 	})
 }
 

@@ -83,6 +83,8 @@ func TestProperties(t *testing.T) {
 		"base of no use":   {`<base href="javascript:1"><base href="/c/"><meta property="og:url" content="y">`, props{"og:url": "https://site.example/c/y"}},
 		"site name":        {`<meta name="application-name" content="App">`, props{"og:site_name": "App"}},
 		"hidden forever":   {`<title>T</title><svg><svg><svg><p>x`, props{"og:title": "T"}},
+		"closed title":     {`<title/><meta property="og:title" content="T"><p>words</p>`, props{"og:title": "T", "og:description": "words"}},
+		"closed script":    {`<script src="x"/><textarea/><title>T</title><p>words</p>`, props{"og:title": "T", "og:description": "words"}},
 		"text of a button": {`<button>Click</button><p>real</p>`, props{"og:description": "real"}},
 	} {
 		got := parse(tt.body).Properties()

@@ -127,6 +127,7 @@ func (s *Store) RemovePreviews(ctx context.Context, beforeMS, most, nowMS int64)
 
 // removePreviewRows removes rows and returns the media of their pictures.
 func removePreviewRows(ctx context.Context, tx sqldb.Tx, beforeMS, most int64) ([]string, error) {
-	return texts(ctx, tx, `DELETE FROM preview WHERE (name, slot) IN
+	// The time is asked for twice: PostgreSQL looks again only at what stands here, if a failure has become a preview meanwhile.
+	return texts(ctx, tx, `DELETE FROM preview WHERE remove_ms < $1 AND (name, slot) IN
 			(SELECT name, slot FROM preview WHERE remove_ms < $1 ORDER BY remove_ms LIMIT $2) RETURNING media_id`, beforeMS, most)
 }
