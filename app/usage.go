@@ -232,6 +232,7 @@ var usage = map[string]string{
 	"media.url_previews.fresh_for":        "how long a preview is given before the page is asked again",
 	"media.url_previews.keep_for":         "how long a preview and its picture are kept",
 	"media.url_previews.max_previews":     "previews that are kept, at most; the oldest go",
+	"media.url_previews.max_text_bytes":   "how large all previews may be together in the database, without their pictures, in bytes; the oldest go",
 	"media.url_previews.max_images_bytes": "how large the pictures of all previews may be together, in bytes; the oldest go",
 
 	"social.directory_all_users": "let everybody find everybody in the user directory, whether or not they share a room: on or off",

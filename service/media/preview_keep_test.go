@@ -114,6 +114,51 @@ func TestPreviewsAreBounded(t *testing.T) {
 	})
 }
 
+// TestPreviewTextIsBounded keeps no more of what pages say than there may be, and does not add it up while no preview is made.
+func TestPreviewTextIsBounded(t *testing.T) {
+	const most = 100 << 10
+	onBothSites(t, func(c *media.PreviewsConfig) { c.MaxTextBytes = most }, func(t *testing.T, g *rig, s *site) {
+		s.html("/page", "<title>T</title>"+metas(50, "<"))
+		trim := func() {
+			g.place.clock.pass(media.TrimEvery)
+			g.sweep()
+		}
+		sum := func(of string) (n int) {
+			require.NoError(t, g.db.QueryRow(t.Context(), "SELECT COALESCE(sum("+of+"), 0) FROM preview").Scan(&n))
+			return n
+		}
+		made := 0
+		preview := func() {
+			a := g.preview("alice", s.url(fmt.Sprintf("/page?%d", made))).is(200, "")
+			require.LessOrEqual(t, len(a.body), 16<<10)
+			require.Greater(t, len(a.body), 4<<10)
+			g.place.clock.pass(time.Millisecond)
+			made++
+		}
+		for range 150 {
+			preview()
+		}
+		require.Greater(t, sum("answer_bytes"), 8*most)
+		require.Equal(t, sum("octet_length(answer)"), sum("answer_bytes"))
+		trim()
+		require.Eventually(t, func() bool { return sum("answer_bytes") <= most }, patience, time.Millisecond)
+		require.Positive(t, g.count("preview"))
+		g.preview("alice", s.url(fmt.Sprintf("/page?%d", made-1))).is(200, "")
+		require.Equal(t, made, s.hits("/page"), "the newest are kept")
+
+		preview()
+		trim()
+		_, err := g.db.Exec(t.Context(), `UPDATE preview SET answer_bytes = 2 * $1`, most) // as nothing does
+		require.NoError(t, err)
+		rows := g.count("preview")
+		trim()
+		require.Equal(t, rows, g.count("preview"))
+		preview()
+		trim()
+		require.Eventually(t, func() bool { return sum("answer_bytes") <= most }, patience, time.Millisecond)
+	})
+}
+
 // TestPreviewInPlaceOfFailure has a preview replace a failure just when that is removed: the preview stays.
 func TestPreviewInPlaceOfFailure(t *testing.T) {
 	for name, open := range databases {

@@ -60,6 +60,8 @@ type Service struct {
 	previewing *turns[string, store.Preview]
 	parsing    *semaphore.Weighted
 	trimmedMS  atomic.Int64
+	// trimmedTo is when the last of the previews goes that there were when it was found that there are not too many.
+	trimmedTo atomic.Int64
 
 	metrics *metrics
 }
