@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"time"
-
 )
 
 // Errors of a Client. Others say that the request was made and came to nothing.

@@ -124,6 +124,13 @@ func TestHostilePages(t *testing.T) {
 				s.says("/html.png", "image/png", []byte("<html><script>alert(1)</script>"))
 				text(title+`<meta property="og:image" content="/svg.png"><meta property="og:image" content="/html.png">`)(w, r)
 			}, "T"},
+			"cut pictures": {func(w http.ResponseWriter, r *http.Request) {
+				picture := asPNG(t, halves(200, 200))
+				s.says("/cut.png", "image/png", picture[:len(picture)/2])
+				picture = asJPEG(t, halves(200, 200))
+				s.says("/cut.jpg", "image/jpeg", picture[:len(picture)/2])
+				text(title+`<meta property="og:image" content="/cut.png"><meta property="og:image" content="/cut.jpg">`)(w, r)
+			}, "T"},
 			"pictures within": {text(title + `<meta property="og:image" content="` + s.at("127.0.0.2", "/secret") + `">`), "T"},
 			"redirected picture": {func(w http.ResponseWriter, r *http.Request) {
 				s.has("/there.png", redirect(s.at("::1", "/secret")))

@@ -129,7 +129,7 @@ func (s *Service) readPage(ctx context.Context, q pageRequest) (props map[string
 	switch kind, _, _ := strings.Cut(kind, "/"); kind {
 	case "image":
 		props = named(at)
-		info, image, err := s.keepImage(ctx, res)
+		info, image, err := s.keepImage(ctx, q, res)
 		if err == nil {
 			describeImage(props, s.uri(image.ID), info, image.Content.Size)
 			return props, image, nil
