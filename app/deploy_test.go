@@ -45,6 +45,18 @@ func TestDashboardsAndAlertsAskForMetricsThatExist(t *testing.T) {
 	}
 }
 
+// TestFailuresOfOthersAreNoErrors keeps a page of which no preview can be made, a 502, out of what wakes people up.
+func TestFailuresOfOthersAreNoErrors(t *testing.T) {
+	n := 0
+	for _, query := range append(dashboardQueries(t), ruleQueries(t)...) {
+		if strings.Contains(query, `hongyan_gateway_requests_total{status=~"5..`) {
+			require.Contains(t, query, `{status=~"5..",status!="502"}`)
+			n++
+		}
+	}
+	require.Equal(t, 2, n, "the alert and the panel")
+}
+
 func namesIn(m map[string]bool) []string {
 	var names []string
 	for name := range m {

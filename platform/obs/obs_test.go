@@ -148,7 +148,13 @@ func TestRedact(t *testing.T) {
 		"/x?refresh_token=a+b%20c":                               "/x?refresh_token=[redacted]",
 		"/x?token=a&token=b":                                     "/x?token=[redacted]&token=[redacted]",
 		"/messages?from=t1&to=t2&dir=b":                          "/messages?from=t1&to=t2&dir=b",
-		"/x?":                                                    "/x",
+		// Who reads what is nobody's business, also where the address was not escaped.
+		"/_matrix/client/v1/media/preview_url?url=https%3A%2F%2Fa%2Fb&ts=1": "/_matrix/client/v1/media/preview_url?[redacted]",
+		"/_matrix/media/v3/preview_url?ts=1;url=https://a/?b=c&d=page":      "/_matrix/media/v3/preview_url?[redacted]",
+		"/_matrix/media/r0/preview%5furl/?%75rl=https://a":                  "/_matrix/media/r0/preview%5furl/?[redacted]",
+		"/_matrix/media/v3/preview_url":                                     "/_matrix/media/v3/preview_url",
+		"/_matrix/media/v3/config?url=x":                                    "/_matrix/media/v3/config?url=x",
+		"/x?":                                                               "/x",
 	} {
 		u, err := url.Parse(in)
 		require.NoError(t, err)

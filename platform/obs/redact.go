@@ -35,12 +35,20 @@ func (s Secret) MarshalYAML() (any, error) { return s.String(), nil }
 // Reveal returns the secret itself.
 func (s Secret) Reveal() string { return string(s) }
 
-// RedactURL returns the path and query of u, for logs, without the values of secret parameters. Unlike Redact it knows
-// the parameters' names as the server reads them, however they were escaped.
+// previewPath is what the paths end with of requests for previews of web pages.
+const previewPath = "/preview_url"
+
+// RedactURL returns the path and query of u, for logs, without the values of secret parameters, and without what page somebody
+// reads, of whom the line may tell the name. Unlike Redact it knows the parameters' names as the server reads them, however they were
+// escaped.
 func RedactURL(u *url.URL) string {
 	path := u.EscapedPath()
 	if u.RawQuery == "" {
 		return path
+	}
+	if strings.HasSuffix(strings.TrimRight(u.Path, "/"), previewPath) {
+		// Not only what is called url: of an address that was not escaped the rest follows, under names of its own.
+		return path + "?" + redacted
 	}
 	params := strings.Split(u.RawQuery, "&")
 	for i, param := range params {

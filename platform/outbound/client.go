@@ -8,8 +8,6 @@ import (
 	"net"
 	"net/http"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 )
 
 // Errors of a Client. Others say that the request was made and came to nothing.
@@ -29,7 +27,7 @@ const handshake = 5 * time.Second
 type Client struct {
 	cfg    Config
 	deny   []Pattern
-	atOnce *semaphore.Weighted
+	places *places
 	http   *http.Client
 }
 
@@ -39,7 +37,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("outbound: %w", err)
 	}
 	cfg = cfg.complete()
-	c := &Client{cfg: cfg, atOnce: semaphore.NewWeighted(int64(cfg.AtOnce))}
+	c := &Client{cfg: cfg, places: newPlaces(cfg.AtOnce, cfg.HostAtOnce)}
 	for _, text := range cfg.Deny {
 		p, err := ParsePattern(text)
 		if err != nil {
@@ -57,7 +55,6 @@ func New(cfg Config) (*Client, error) {
 			DisableCompression: true, DisableKeepAlives: true,
 			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.RootCAs},
 			TLSHandshakeTimeout:    handshake,
-			MaxConnsPerHost:        cfg.HostAtOnce,
 			MaxResponseHeaderBytes: cfg.MaxHeaderBytes,
 		}},
 	}
@@ -87,7 +84,12 @@ func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := g.client.Check(r.URL); err != nil {
 		return nil, err
 	}
-	if err := g.client.atOnce.Acquire(r.Context(), 1); err != nil {
+	host, err := placeOf(r.URL)
+	if err != nil {
+		return nil, err
+	}
+	release, err := g.client.places.take(r.Context(), host)
+	if err != nil {
 		return nil, err
 	}
 	if r.Header.Get("User-Agent") == "" {
@@ -96,10 +98,10 @@ func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	res, err := g.next.RoundTrip(r)
 	if err != nil {
-		g.client.atOnce.Release(1)
+		release()
 		return nil, err
 	}
-	res.Body = &releasing{ReadCloser: res.Body, release: func() { g.client.atOnce.Release(1) }}
+	res.Body = &releasing{ReadCloser: res.Body, release: release}
 	return res, nil
 }
 

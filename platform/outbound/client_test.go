@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -360,6 +361,35 @@ func TestAtOnce(t *testing.T) {
 	}
 	_, err = get(t, c, u.at(allowed), 100)
 	require.NoError(t, err)
+}
+
+// TestSlowHost has many wait for one host that answers nobody: they keep no place from others, and are forgotten when they leave.
+func TestSlowHost(t *testing.T) {
+	slow := newUpstream(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	fast := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "fast") })
+	c := client(t, func(cfg *outbound.Config) { cfg.AtOnce, cfg.HostAtOnce = 3, 2 })
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	var all sync.WaitGroup
+	for range 6 {
+		all.Go(func() {
+			_, err := c.Open(ctx, slow.at(allowed), nil, 100) //nolint:bodyclose // there is none
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	require.Eventually(t, func() bool {
+		return outbound.Waiting(c, net.JoinHostPort(allowed, slow.port)) == 6 && slow.hits.Load() == 2
+	}, 20*time.Second, time.Millisecond)
+	text, err := get(t, c, fast.at(allowed), 100)
+	require.NoError(t, err)
+	require.Equal(t, "fast", text)
+	require.EqualValues(t, 2, slow.hits.Load(), "no more at once than one host may have")
+	require.Equal(t, 1, outbound.Hosts(c))
+	leave()
+	all.Wait()
+	require.Zero(t, outbound.Hosts(c))
 }
 
 // TestTLS trusts nobody's certificate that it was not told to trust.

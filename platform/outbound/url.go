@@ -3,6 +3,7 @@ package outbound
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -75,64 +76,32 @@ func portOf(u *url.URL) (int, error) {
 	return port, nil
 }
 
-// HostOf is the host of a URL as it is looked up: in lower case, in ASCII, without a dot at the end or brackets.
-func HostOf(u *url.URL) (string, error) {
-	host := u.Hostname()
-	if addr, err := netip.ParseAddr(host); err == nil {
-		return addr.String(), nil
+// placeOf is what requests are counted by: host and port.
+func placeOf(u *url.URL) (string, error) {
+	host, err := HostOf(u)
+	if err != nil {
+		return "", err
 	}
-	host = strings.TrimSuffix(host, ".")
+	port, err := portOf(u)
+	return net.JoinHostPort(host, strconv.Itoa(port)), err
+}
+
+// HostOf is the host of a URL as it is looked up: in lower case, in ASCII, without a dot at the end or brackets; an address of IPv4
+// as such.
+func HostOf(u *url.URL) (string, error) {
+	return hostName(u.Hostname())
+}
+
+// hostName makes different spellings of a host one.
+func hostName(text string) (string, error) {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		return addr.Unmap().String(), nil
+	}
 	// Not the strict profile: names with an underscore are in use.
-	host, err := idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictDomainName(false)).ToASCII(host)
-	if err != nil || host == "" || len(host) > maxHost || strings.ContainsAny(host, " /\\@:?#%[]") {
+	host, err := idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictDomainName(false)).ToASCII(strings.TrimSuffix(text, "."))
+	host = strings.TrimSuffix(host, ".") // there are others that it makes one
+	if err != nil || host == "" || len(host) > maxHost || strings.ContainsAny(host, " /\\@:?#%[]*") {
 		return "", errors.New("its host is no name")
 	}
 	return host, nil
-}
-
-// Pattern is what a URL may be like. Without a slash it is about hosts: "example.org" is that host, "*.example.org" all below it.
-// With a slash it is about hosts and paths: "example.org/private/*". A star stands for anything, a slash too.
-type Pattern struct {
-	text  string
-	parts []string
-	path  bool
-}
-
-// ParsePattern reads a pattern.
-func ParsePattern(text string) (Pattern, error) {
-	rest := text
-	for _, scheme := range []string{"http://", "https://"} {
-		rest = strings.TrimPrefix(rest, scheme)
-	}
-	if rest == "" || len(rest) > maxURL || strings.ContainsAny(rest, " \t\r\n@") || strings.Contains(rest, "://") {
-		return Pattern{}, fmt.Errorf("pattern %.50q: want a host or a host and path, such as *.example.org or example.org/private/*", text)
-	}
-	return Pattern{text: text, parts: strings.Split(strings.ToLower(rest), "*"), path: strings.Contains(rest, "/")}, nil
-}
-
-func (p Pattern) matches(host string, u *url.URL) bool {
-	if !p.path {
-		return glob(p.parts, host)
-	}
-	path := u.Path
-	if path == "" {
-		path = "/"
-	}
-	return glob(p.parts, strings.ToLower(host+path))
-}
-
-// glob tells whether text is the parts with anything between them.
-func glob(parts []string, text string) bool {
-	text, ok := strings.CutPrefix(text, parts[0])
-	if !ok || len(parts) == 1 {
-		return ok && text == ""
-	}
-	for _, part := range parts[1 : len(parts)-1] {
-		at := strings.Index(text, part)
-		if at < 0 {
-			return false
-		}
-		text = text[at+len(part):]
-	}
-	return strings.HasSuffix(text, parts[len(parts)-1])
 }

@@ -110,7 +110,7 @@ func (f *foreignRoutes) add(table *httpx.Matcher[*endpoint], service string, r r
 		return err
 	}
 	e := &endpoint{
-		route: route, transport: foreignTransport{transport}, remote: true, span: route.Method + " " + route.Path,
+		route: route, transport: foreignTransport{transport}, remote: true, foreign: true, span: route.Method + " " + route.Path,
 		// The path is not a label: services come and go with as many as they like.
 		metrics: f.metrics.endpoint(service, httpx.Route{Method: route.Method, Path: "(foreign)", LongPoll: route.LongPoll}, true),
 	}

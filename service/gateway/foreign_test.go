@@ -65,6 +65,11 @@ func (s *strangers) Upstream(service string, _ func(registry.Instance) bool) (ht
 			return nil, fmt.Errorf("reach dead: %w", hop.ErrUnreachable)
 		}), nil
 	}
+	if service == "proxied" {
+		return roundTripper(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusBadGateway, Header: http.Header{}, Body: http.NoBody}, nil
+		}), nil
+	}
 	fixed := httpx.Fixed(s.base, http.DefaultTransport)
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
 		r = r.Clone(r.Context())

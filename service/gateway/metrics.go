@@ -66,14 +66,14 @@ func (m *metrics) endpoint(service string, route httpx.Route, remote bool) *endp
 	return e
 }
 
-// answered counts an answer.
-func (e *endpointMetrics) answered(status int, took time.Duration) {
+// answered counts an answer; failed says that the server was at fault.
+func (e *endpointMetrics) answered(status int, failed bool, took time.Duration) {
 	counter, ok := e.byStatus.Load(status)
 	if !ok {
 		counter, _ = e.byStatus.LoadOrStore(status, e.requests.WithLabelValues(strconv.Itoa(status)))
 	}
 	counter.(prometheus.Counter).Inc()
-	e.tally.count(status, took, e.seconds == nil)
+	e.tally.count(failed, took, e.seconds == nil)
 	if e.seconds != nil {
 		e.seconds.Observe(took.Seconds())
 	}

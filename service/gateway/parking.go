@@ -236,7 +236,7 @@ func (t *takenPoll) request(ctx context.Context) *http.Request {
 func (t *takenPoll) finish(status int) {
 	took := t.s.clock().Sub(t.q.began)
 	t.q.endSpan(status)
-	t.q.endpoint.metrics.answered(status, took)
+	t.q.endpoint.metrics.answered(status, t.q.atFault(status), took)
 	route := t.q.endpoint.route
 	logAccess(t.q, route.Method, func() string { return route.Path }, status, took)
 }

@@ -90,7 +90,7 @@ func (s *Service) finish(w *edgeWriter, r *http.Request, q *request, err error) 
 	took := s.clock().Sub(q.began)
 	q.endSpan(w.answered())
 	if q.endpoint != nil {
-		q.endpoint.metrics.answered(w.answered(), took)
+		q.endpoint.metrics.answered(w.answered(), q.atFault(w.answered()), took)
 	}
 	logAccess(q, r.Method, func() string { return obs.RedactURL(r.URL) }, w.answered(), took)
 }

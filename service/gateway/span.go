@@ -49,7 +49,7 @@ func (q *request) endSpan(status int) {
 		return
 	}
 	q.span.SetAttributes(attribute.Int("http.response.status_code", status))
-	if status >= http.StatusInternalServerError {
+	if q.atFault(status) {
 		q.span.SetStatus(codes.Error, "")
 	}
 	q.span.End()

@@ -15,8 +15,8 @@ type endpoint struct {
 	// transport is nil for a path that the specification names and nobody serves yet.
 	transport http.RoundTripper
 	metrics   *endpointMetrics
-	// remote says that it is reached over the network.
-	remote bool
+	// remote says that it is reached over the network, foreign that it is another service's than this server's.
+	remote, foreign bool
 	// guests says that guests may call it.
 	guests bool
 	// span is the name of its requests in traces.

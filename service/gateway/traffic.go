@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"maps"
-	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,7 +14,7 @@ type Traffic struct {
 	Service string
 	// Remote tells that requests went over the network, to any instance.
 	Remote bool
-	// Calls are all requests, Errors those that were answered 500 or more.
+	// Calls are all requests, Errors those of which the server was at fault.
 	Calls, Errors uint64
 	// Latency is a moving average, long polls left out; zero before the first answer.
 	Latency time.Duration
@@ -50,9 +49,9 @@ func (t *tallies) get(service string, remote bool) *tally {
 }
 
 // count counts an answer. Two answers at the same time may lose one of the two from the average: it is for people.
-func (t *tally) count(status int, took time.Duration, longPoll bool) {
+func (t *tally) count(failed bool, took time.Duration, longPoll bool) {
 	t.calls.Add(1)
-	if status >= http.StatusInternalServerError {
+	if failed {
 		t.errors.Add(1)
 	}
 	if longPoll {

@@ -57,3 +57,10 @@ const (
 	TrimEvery = trimEvery
 	FailedFor = failedFor
 )
+
+// Making counts the sites of which previews are being made.
+func Making(s *Service) int {
+	s.previewing.mu.Lock()
+	defer s.previewing.mu.Unlock()
+	return len(s.previewing.from)
+}

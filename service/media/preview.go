@@ -29,7 +29,10 @@ const (
 
 // pageRequest is what somebody wants a preview of.
 type pageRequest struct {
-	url string
+	// user is who wants it.
+	user string
+	// url is where the page is, host the host in it.
+	url, host string
 	// languages are what its reader would rather read, as a header says it.
 	languages string
 	// name stands for both.
@@ -48,11 +51,11 @@ func (s *Service) getPreview(w http.ResponseWriter, r *http.Request) error {
 	if err := query.Err(); err != nil {
 		return err
 	}
-	q, err := s.pageRequest(address, r.Header.Get("Accept-Language"))
+	q, err := s.pageRequest(httpx.CallerOf(r).UserID, address, r.Header.Get("Accept-Language"))
 	if err != nil {
 		return err
 	}
-	p, err := s.preview(r.Context(), httpx.CallerOf(r).UserID, q, at)
+	p, err := s.preview(r.Context(), q, at)
 	if err != nil {
 		return s.previewError(err)
 	}
@@ -68,7 +71,7 @@ func (s *Service) getPreview(w http.ResponseWriter, r *http.Request) error {
 }
 
 // pageRequest reads what is asked for, and refuses what can be seen not to be asked.
-func (s *Service) pageRequest(address, languages string) (pageRequest, error) {
+func (s *Service) pageRequest(userID, address, languages string) (pageRequest, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || len(address) > maxPreviewURL {
 		return pageRequest{}, matrix.Errorf(matrix.CodeInvalidParam, "url must be the address of a web page, of up to %d bytes.", maxPreviewURL)
@@ -82,7 +85,7 @@ func (s *Service) pageRequest(address, languages string) (pageRequest, error) {
 		return pageRequest{}, matrix.NewError(matrix.CodeForbidden, "This server makes no previews of this address.").WithCause(err)
 	}
 	normalise(u, host)
-	q := pageRequest{url: u.String(), languages: languages}
+	q := pageRequest{user: userID, url: u.String(), host: host, languages: languages}
 	if len(languages) > maxLanguages || !isPrintable(languages) {
 		q.languages = ""
 	}
@@ -120,7 +123,7 @@ func firstLanguage(header string) string {
 }
 
 // preview finds the preview of a page at a time, or makes one now.
-func (s *Service) preview(ctx context.Context, userID string, q pageRequest, atMS int64) (store.Preview, error) {
+func (s *Service) preview(ctx context.Context, q pageRequest, atMS int64) (store.Preview, error) {
 	p, err := s.keptPreview(ctx, q.name, atMS)
 	if !errors.Is(err, store.ErrNotFound) {
 		if err == nil && !p.Failed {
@@ -130,7 +133,7 @@ func (s *Service) preview(ctx context.Context, userID string, q pageRequest, atM
 	}
 	turn, cancel := context.WithTimeout(ctx, s.cfg.URLPreviews.TotalTimeout)
 	defer cancel()
-	return s.previewing.do(turn, userID, q.name, func() (store.Preview, error) {
+	return s.previewing.do(turn, want[string]{user: q.user, source: q.host, name: q.name}, func() (store.Preview, error) {
 		// Somebody may have made it before it was this one's turn.
 		if p, err := s.keptPreview(ctx, q.name, s.nowMS()); !errors.Is(err, store.ErrNotFound) {
 			return p, err

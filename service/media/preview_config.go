@@ -28,7 +28,7 @@ type PreviewsConfig struct {
 	MaxPageBytes  int64 `yaml:"max_page_bytes"`
 	MaxImageBytes int64 `yaml:"max_image_bytes"`
 	// AtOnce is how many one instance makes at once, UserAtOnce how many of them for one user, UserWaiting how many more may wait,
-	// HostAtOnce how many requests there are to one host.
+	// HostAtOnce how many of them of pages at one host, and how many requests there are to one.
 	AtOnce      int `yaml:"at_once"`
 	UserAtOnce  int `yaml:"user_at_once"`
 	UserWaiting int `yaml:"user_waiting"`
@@ -36,8 +36,9 @@ type PreviewsConfig struct {
 	// FreshFor is how long a preview is given before another is made, KeepFor how long it is kept for whoever asks how it was.
 	FreshFor time.Duration `yaml:"fresh_for"`
 	KeepFor  time.Duration `yaml:"keep_for"`
-	// MaxPreviews is how many are kept, MaxImagesBytes how large their pictures may be together.
+	// MaxPreviews is how many are kept, MaxTextBytes how large they may be together, MaxImagesBytes how large their pictures.
 	MaxPreviews    int64 `yaml:"max_previews"`
+	MaxTextBytes   int64 `yaml:"max_text_bytes"`
 	MaxImagesBytes int64 `yaml:"max_images_bytes"`
 }
 
@@ -46,7 +47,7 @@ func defaultPreviews() PreviewsConfig {
 		Ports: []string{"80", "443"}, Timeout: 8 * time.Second, TotalTimeout: 14 * time.Second, MaxRedirects: 5,
 		// Some sites say what a page is behind a MiB of scripts.
 		MaxPageBytes: 3 << 20, MaxImageBytes: 10 << 20, AtOnce: 16, UserAtOnce: 4, UserWaiting: 64, HostAtOnce: 4,
-		FreshFor: time.Hour, KeepFor: 30 * 24 * time.Hour, MaxPreviews: 100_000, MaxImagesBytes: 2 << 30,
+		FreshFor: time.Hour, KeepFor: 30 * 24 * time.Hour, MaxPreviews: 100_000, MaxTextBytes: 256 << 20, MaxImagesBytes: 2 << 30,
 	}
 }
 
@@ -65,7 +66,7 @@ func (c PreviewsConfig) Validate() error {
 		{"timeout", int64(c.Timeout)}, {"total_timeout", int64(c.TotalTimeout)}, {"max_page_bytes", c.MaxPageBytes},
 		{"max_image_bytes", c.MaxImageBytes}, {"at_once", int64(c.AtOnce)}, {"user_at_once", int64(c.UserAtOnce)},
 		{"user_waiting", int64(c.UserWaiting)}, {"host_at_once", int64(c.HostAtOnce)}, {"max_previews", c.MaxPreviews},
-		{"max_images_bytes", c.MaxImagesBytes}, {"max_redirects", int64(c.MaxRedirects)},
+		{"max_text_bytes", c.MaxTextBytes}, {"max_images_bytes", c.MaxImagesBytes}, {"max_redirects", int64(c.MaxRedirects)},
 	} {
 		if v.value < 1 {
 			return fmt.Errorf("%s must be positive", v.name)
@@ -85,6 +86,10 @@ func (c PreviewsConfig) Validate() error {
 	}
 	_, err := c.client("")
 	return err
+}
+
+func (c PreviewsConfig) limits() limits {
+	return limits{most: c.AtOnce, ofUser: c.UserAtOnce, ofSource: c.HostAtOnce, waiting: c.UserWaiting}
 }
 
 // client is a client for other sites, which says that it is of a server.

@@ -16,6 +16,8 @@ func TestPreviewsConfig(t *testing.T) {
 		`refuse: "x/8" is no range`:    func(c *media.PreviewsConfig) { c.Refuse = []string{"x/8"} },
 		"write it as a range of IPv4":  func(c *media.PreviewsConfig) { c.Allow = []string{"::ffff:10.0.0.0/104"} },
 		"pattern":                      func(c *media.PreviewsConfig) { c.Deny = []string{"ftp://site.example"} },
+		"a port cannot":                func(c *media.PreviewsConfig) { c.Deny = []string{"[2606:4700::1111]:443"} },
+		"max_text_bytes must be":       func(c *media.PreviewsConfig) { c.MaxTextBytes = 0 },
 		`ports: "http" is no port`:     func(c *media.PreviewsConfig) { c.Ports = []string{"http"} },
 		"ports: want some":             func(c *media.PreviewsConfig) { c.Ports = nil },
 		"total_timeout: want at most":  func(c *media.PreviewsConfig) { c.TotalTimeout = time.Minute },

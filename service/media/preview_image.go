@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"io"
 	"net/http"
 
 	"hongyan/platform/outbound"
@@ -37,7 +38,7 @@ func (s *Service) tryImage(ctx context.Context, q pageRequest, address string, p
 		return store.Media{}, nil // a page without its picture is one too
 	}
 	defer func() { _ = res.Body.Close() }() // it was read
-	info, image, err := s.keepImage(ctx, res)
+	info, image, err := s.keepImage(ctx, q, res)
 	switch {
 	case err == nil:
 		describeImage(props, s.uri(image.ID), info, image.Content.Size)
@@ -64,7 +65,7 @@ func notPicture(err error) error {
 const magicBytes = 32
 
 // keepImage puts a picture into the blob store. The media is not in the database yet.
-func (s *Service) keepImage(ctx context.Context, res *http.Response) (info picture.Info, m store.Media, err error) {
+func (s *Service) keepImage(ctx context.Context, q pageRequest, res *http.Response) (info picture.Info, m store.Media, err error) {
 	if res.ContentLength > s.maxImage() {
 		return info, m, picture.ErrTooLarge
 	}
@@ -98,7 +99,24 @@ func (s *Service) keepImage(ctx context.Context, res *http.Response) (info pictu
 		return info, m, picture.ErrTooLarge
 	}
 	m.ContentType = info.ContentType
-	return info, m, nil
+	return info, m, s.tryDecoding(ctx, q.user, m.Content, kept, info)
+}
+
+// tryDecoding tells with picture.ErrNotPicture that nobody would see a picture, such as one that was cut off. It takes its turn with
+// thumbnails. Where that does not come, or there is no memory for it, the picture is believed.
+func (s *Service) tryDecoding(ctx context.Context, userID string, c store.Content, content io.ReadSeeker, info picture.Info) error {
+	memory := info.TryMemory()
+	if memory > s.cfg.Thumbnails.MemoryBytes {
+		return nil
+	}
+	name := store.Thumbnail{Of: c.Key} // of no size
+	_, err := s.decoding.do(ctx, want[store.Thumbnail]{user: userID, name: name}, func() (file, error) {
+		return file{}, s.withMemory(ctx, memory, func() error { return picture.Try(ctx, content, info) })
+	})
+	if errors.Is(err, errAtOnce) && ctx.Err() == nil {
+		return nil
+	}
+	return err
 }
 
 // describeImage says what picture a preview has.

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"hongyan/platform/httpx"
+	"hongyan/platform/sqldb"
 	"hongyan/service/media"
 )
 
@@ -113,6 +114,105 @@ func TestPreviewsAreBounded(t *testing.T) {
 	})
 }
 
+// TestPreviewTextIsBounded keeps no more of what pages say than there may be, and does not add it up while no preview is made.
+func TestPreviewTextIsBounded(t *testing.T) {
+	const most = 100 << 10
+	onBothSites(t, func(c *media.PreviewsConfig) { c.MaxTextBytes = most }, func(t *testing.T, g *rig, s *site) {
+		s.html("/page", "<title>T</title>"+metas(50, "<"))
+		trim := func() {
+			g.place.clock.pass(media.TrimEvery)
+			g.sweep()
+		}
+		sum := func(of string) (n int) {
+			require.NoError(t, g.db.QueryRow(t.Context(), "SELECT COALESCE(sum("+of+"), 0) FROM preview").Scan(&n))
+			return n
+		}
+		made := 0
+		preview := func() {
+			a := g.preview("alice", s.url(fmt.Sprintf("/page?%d", made))).is(200, "")
+			require.LessOrEqual(t, len(a.body), 16<<10)
+			require.Greater(t, len(a.body), 4<<10)
+			g.place.clock.pass(time.Millisecond)
+			made++
+		}
+		for range 150 {
+			preview()
+		}
+		require.Greater(t, sum("answer_bytes"), 8*most)
+		require.Equal(t, sum("octet_length(answer)"), sum("answer_bytes"))
+		trim()
+		require.Eventually(t, func() bool { return sum("answer_bytes") <= most }, patience, time.Millisecond)
+		require.Positive(t, g.count("preview"))
+		g.preview("alice", s.url(fmt.Sprintf("/page?%d", made-1))).is(200, "")
+		require.Equal(t, made, s.hits("/page"), "the newest are kept")
+
+		preview()
+		trim()
+		_, err := g.db.Exec(t.Context(), `UPDATE preview SET answer_bytes = 2 * $1`, most) // as nothing does
+		require.NoError(t, err)
+		rows := g.count("preview")
+		trim()
+		require.Equal(t, rows, g.count("preview"))
+		preview()
+		trim()
+		require.Eventually(t, func() bool { return sum("answer_bytes") <= most }, patience, time.Millisecond)
+	})
+}
+
+// TestPreviewInPlaceOfFailure has a preview replace a failure just when that is removed: the preview stays.
+func TestPreviewInPlaceOfFailure(t *testing.T) {
+	for name, open := range databases {
+		if name == "sqlite" { // one writes at a time
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			g := newRig(t, newPlace(t, open(t)), previews(nil))
+			s := newSite(t)
+			g.preview("alice", s.url("/page")).is(502, "M_UNKNOWN")
+			g.place.clock.pass(media.FailedFor + time.Second)
+			swept := make(chan error, 1)
+			require.NoError(t, g.db.Write(t.Context(), func(ctx context.Context, tx sqldb.Tx) error {
+				n, err := tx.Exec(ctx, `UPDATE preview SET failed = false, answer = '{"og:title":"T"}', remove_ms = $1 WHERE failed`,
+					g.place.clock.now().Add(time.Hour).UnixMilli())
+				if err != nil || n != 1 {
+					return fmt.Errorf("replaced %d: %w", n, err)
+				}
+				go func() { swept <- media.Sweep(context.WithoutCancel(ctx), g.service) }()
+				g.waitsForLock()
+				return nil
+			}))
+			require.NoError(t, <-swept)
+			require.Equal(t, "T", g.preview("alice", s.url("/page")).is(200, "").get("og:title").Str)
+			require.Equal(t, 1, s.hits("/page"))
+		})
+	}
+}
+
+// waitsForLock waits until somebody waits for a lock.
+func (g *rig) waitsForLock() {
+	g.t.Helper()
+	require.Eventually(g.t, func() bool {
+		var n int
+		require.NoError(g.t, g.db.QueryRow(g.t.Context(), `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&n))
+		return n > 0
+	}, patience, time.Millisecond)
+}
+
+// TestSweepGoesOn has the table of previews fail: blobs that nobody needs are removed all the same, and what failed is told.
+func TestSweepGoesOn(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		require.NoError(t, media.BeginBlob(t.Context(), g.service, "loose"))
+		require.Equal(t, 1, g.blobs())
+		_, err := g.db.Exec(t.Context(), `ALTER TABLE preview RENAME TO away`)
+		require.NoError(t, err)
+		g.place.clock.pass(24 * time.Hour)
+		require.ErrorContains(t, media.Sweep(t.Context(), g.service), "remove previews")
+		require.Zero(t, g.blobs())
+		require.Zero(t, g.count("loose_blob"))
+	})
+}
+
 // gatedSite has a page that answers when a test lets it.
 func gatedSite(t *testing.T, path string) (s *site, began, open chan struct{}) {
 	s = newSite(t)
@@ -200,6 +300,38 @@ func TestPreviewTurns(t *testing.T) {
 	for _, a := range answers {
 		a().is(200, "")
 	}
+}
+
+// TestSlowSite has two users want much of a site that answers nobody: they do not have all places, so a third user's page of another
+// site is made meanwhile.
+func TestSlowSite(t *testing.T) {
+	const other = "127.0.0.2"
+	g := newRig(t, newPlace(t, databases["sqlite"](t)), previews(func(c *media.PreviewsConfig) {
+		c.Allow = append(c.Allow, other)
+		c.AtOnce, c.UserAtOnce, c.HostAtOnce = 4, 2, 2
+	}))
+	s, began, open := gatedSite(t, "/page")
+	s.html("/fast", "<title>fast</title>")
+	var answers []func() answer
+	for i := range 2 {
+		answers = append(answers, g.ahead("alice", s.url(fmt.Sprintf("/page?%d", i))))
+		<-began
+	}
+	for i := range 2 {
+		answers = append(answers, g.ahead("bob", s.url(fmt.Sprintf("/page?bob%d", i))))
+		g.waitingPreviews("bob", i+1)
+	}
+	require.Equal(t, "fast", g.preview("carol", s.at(other, "/fast")).is(200, "").get("og:title").Str)
+	require.Equal(t, "fast", g.preview("bob", s.at(other, "/fast?bob")).is(200, "").get("og:title").Str, "before what he waits for")
+	require.Empty(t, began)
+	for range answers {
+		open <- struct{}{}
+	}
+	for _, a := range answers {
+		a().is(200, "")
+	}
+	require.Equal(t, 4, s.hits("/page"))
+	require.Zero(t, media.Making(g.service))
 }
 
 // TestPreviewOfTwoInstances has two instances make the same preview at once: one is kept, with one picture.

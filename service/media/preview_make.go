@@ -2,7 +2,6 @@ package media
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +25,8 @@ const (
 	// acceptPage is what other sites are asked for.
 	acceptPage  = "text/html, application/xhtml+xml, image/*;q=0.8, */*;q=0.5"
 	acceptImage = "image/webp, image/png, image/jpeg, image/gif, image/*;q=0.5"
+	// maxAnswer is how large a preview may be as clients get it, in bytes.
+	maxAnswer = 16 << 10
 	// maxOEmbed is how large an answer of oEmbed may be; triedImages how many pictures of a page are tried.
 	maxOEmbed   = 256 << 10
 	triedImages = 3
@@ -96,11 +97,9 @@ func (s *Service) makePreview(ctx context.Context, q pageRequest) (store.Preview
 	case err != nil:
 		return store.Preview{}, err
 	default:
-		answer, err := json.Marshal(props)
-		if err != nil {
-			return store.Preview{}, fmt.Errorf("encode a preview: %w", err)
+		if p.Answer, err = page.Encode(props, maxAnswer); err != nil {
+			return store.Preview{}, err
 		}
-		p.Answer = string(answer)
 	}
 	err = inTime(context.WithoutCancel(ctx), func(ctx context.Context) (err error) {
 		p, err = s.store.KeepPreview(ctx, p, s.nowMS())
@@ -130,7 +129,7 @@ func (s *Service) readPage(ctx context.Context, q pageRequest) (props map[string
 	switch kind, _, _ := strings.Cut(kind, "/"); kind {
 	case "image":
 		props = named(at)
-		info, image, err := s.keepImage(ctx, res)
+		info, image, err := s.keepImage(ctx, q, res)
 		if err == nil {
 			describeImage(props, s.uri(image.ID), info, image.Content.Size)
 			return props, image, nil

@@ -31,23 +31,36 @@ func (r removalServer) RemoveMedia(ctx context.Context, req *mediapb.RemoveMedia
 		return nil, err
 	}
 	resp := &mediapb.RemoveMediaResponse{}
-	for ids := []string{id}; len(ids) > 0; {
-		id, ids = ids[0], ids[1:]
-		removed, err := r.s.remove(ctx, id, resp)
-		switch {
-		case errors.Is(err, store.ErrNotFound) && len(resp.GetRemoved()) == 0:
-			return nil, errNotFound()
-		case errors.Is(err, store.ErrNotFound): // a copy that somebody else removed
-		case err != nil:
-			return nil, matrix.Unavailable(err)
-		default:
-			resp.Copies = int64(len(removed.Copies))
-		}
-		if len(ids) == 0 && req.GetCopies() {
-			ids = removed.Copies
+	removed, err := r.s.remove(ctx, id, resp)
+	copies := removed.Copies
+	for err == nil && req.GetCopies() && len(copies) > 0 {
+		copies, err = r.removeCopies(ctx, removed.Key, copies, resp)
+	}
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil, errNotFound()
+	case err != nil:
+		return nil, matrix.Unavailable(err)
+	}
+	resp.Copies = int64(len(copies))
+	return resp, nil
+}
+
+// removeCopies removes media with the same content, and tells which are left of it.
+func (r removalServer) removeCopies(
+	ctx context.Context, key string, ids []string, resp *mediapb.RemoveMediaResponse,
+) (left []string, err error) {
+	for _, id := range ids {
+		// Somebody else may have removed it meanwhile; of the others that says nothing.
+		if _, err := r.s.remove(ctx, id, resp); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, err
 		}
 	}
-	return resp, nil
+	err = inTime(ctx, func(ctx context.Context) (err error) {
+		left, err = r.s.store.Copies(ctx, key)
+		return err
+	})
+	return left, err
 }
 
 // remove removes one media, and at once the blobs that nobody uses any more.

@@ -3,6 +3,7 @@ package media_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -90,6 +91,34 @@ func TestRemoveCopies(t *testing.T) {
 		require.Zero(t, g.blobs()+g.count("media")+g.count("content")+g.count("preview"))
 		g.get("bob", download(shown)).is(404, "M_NOT_FOUND")
 		require.Zero(t, uploadedBy(g, "bob")+uploadedBy(g, "alice"))
+	})
+}
+
+// TestRemoveCopiesTogether has somebody else remove the last of the copies that are looked at together, meanwhile: the others go all
+// the same.
+func TestRemoveCopiesTogether(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		const all, together = 110, 100
+		var ids []string
+		for range all {
+			ids = append(ids, g.upload("alice", "", "", []byte("content")))
+		}
+		g.sweep() // what was uploaded again goes
+		slices.Sort(ids)
+		first, last := ids[all-1], ids[together-1]
+		var meanwhile func()
+		meanwhile = func() {
+			if g.count("media") > all-together/2 {
+				g.place.clock.whenAsked(meanwhile)
+				return
+			}
+			g.remove(last, false)
+		}
+		g.place.clock.whenAsked(meanwhile)
+		done := g.remove(first, true)
+		require.Len(t, done.GetRemoved(), all-1)
+		require.Zero(t, done.GetCopies())
+		require.Zero(t, g.count("media")+g.count("content")+g.blobs())
 	})
 }
 

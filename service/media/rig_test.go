@@ -49,9 +49,24 @@ type place struct {
 type clock struct {
 	mu   sync.Mutex
 	late time.Duration
+	// asked, where set, is called when somebody asks what time it is, once unless it sets itself again.
+	asked func()
+}
+
+func (c *clock) whenAsked(do func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked = do
 }
 
 func (c *clock) now() time.Time {
+	c.mu.Lock()
+	do := c.asked
+	c.asked = nil
+	c.mu.Unlock()
+	if do != nil {
+		do()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return time.Now().Add(c.late)

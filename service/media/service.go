@@ -60,6 +60,8 @@ type Service struct {
 	previewing *turns[string, store.Preview]
 	parsing    *semaphore.Weighted
 	trimmedMS  atomic.Int64
+	// trimmedTo is when the last of the previews goes that there were when it was found that there are not too many.
+	trimmedTo atomic.Int64
 
 	metrics *metrics
 }
@@ -87,10 +89,10 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		cfg: cfg, deps: deps, sizes: sizes, store: store.New(deps.DB), metrics: m,
 		uploads:  uploads{most: cfg.Uploads, mostOfUser: cfg.UserUploads, of: map[string]int{}},
 		waiters:  newWaiters(cfg.Waiting, m.waiting),
-		decoding: newTurns[store.Thumbnail, file](cfg.Thumbnails.AtOnce, 1, cfg.Thumbnails.UserWaiting),
+		decoding: newTurns[store.Thumbnail, file](limits{most: cfg.Thumbnails.AtOnce, ofUser: 1, waiting: cfg.Thumbnails.UserWaiting}),
 		memory:   semaphore.NewWeighted(cfg.Thumbnails.MemoryBytes),
 
-		previewing: newTurns[string, store.Preview](cfg.URLPreviews.AtOnce, cfg.URLPreviews.UserAtOnce, cfg.URLPreviews.UserWaiting),
+		previewing: newTurns[string, store.Preview](cfg.URLPreviews.limits()),
 		parsing:    semaphore.NewWeighted(parsedAtOnce),
 	}
 	if cfg.URLPreviews.Enabled {

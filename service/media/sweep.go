@@ -2,6 +2,7 @@ package media
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/zeromicro/go-zero/core/logx"
@@ -33,8 +34,19 @@ func (s *Service) sweep(ctx context.Context, _ *lease.Term) {
 	}
 }
 
-// sweepOnce removes all that is due now.
+// sweepOnce removes all that is due now. What fails does not keep the rest from being done.
 func (s *Service) sweepOnce(ctx context.Context) error {
+	var errs []error
+	for _, part := range []func(context.Context) error{s.expire, s.trimPreviews, s.removeUnused, s.removeLoose} {
+		if ctx.Err() == nil {
+			errs = append(errs, part(ctx))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// expire forgets ids that nobody used.
+func (s *Service) expire(ctx context.Context) error {
 	for more := true; more && ctx.Err() == nil; {
 		err := inTime(ctx, func(ctx context.Context) error {
 			// An upload that was begun in time may end later.
@@ -46,12 +58,11 @@ func (s *Service) sweepOnce(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.trimPreviews(ctx); err != nil {
-		return err
-	}
-	if err := s.removeUnused(ctx); err != nil {
-		return err
-	}
+	return ctx.Err()
+}
+
+// removeLoose removes blobs that nobody needs.
+func (s *Service) removeLoose(ctx context.Context) error {
 	for ctx.Err() == nil {
 		var keys []string
 		err := inTime(ctx, func(ctx context.Context) (err error) {

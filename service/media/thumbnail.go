@@ -96,7 +96,7 @@ func (s *Service) thumbnail(ctx context.Context, userID string, c store.Content,
 	if size, err = s.affordable(info, size); err != nil {
 		return file{}, err
 	}
-	return s.decoding.do(ctx, userID, wanted(c, size), func() (file, error) {
+	return s.decoding.do(ctx, want[store.Thumbnail]{user: userID, name: wanted(c, size)}, func() (file, error) {
 		if kept, err := s.keptThumbnail(ctx, c, size); !errors.Is(err, store.ErrNotFound) {
 			return kept, err
 		}
@@ -181,15 +181,25 @@ const collectFrom = 32 << 20
 
 // decode makes a picture smaller when there is memory.
 func (s *Service) decode(ctx context.Context, content io.ReadSeeker, info picture.Info, size picture.Size) ([]byte, string, error) {
-	memory := info.Memory(size)
+	var small []byte
+	var contentType string
+	err := s.withMemory(ctx, info.Memory(size), func() (err error) {
+		began := time.Now()
+		defer func() { s.metrics.thumbnailSeconds.Observe(time.Since(began).Seconds()) }()
+		small, contentType, err = picture.Make(ctx, content, info, size)
+		return err
+	})
+	return small, contentType, err
+}
+
+// withMemory does what takes so much memory when there is as much.
+func (s *Service) withMemory(ctx context.Context, memory int64, do func() error) error {
 	if err := s.memory.Acquire(ctx, memory); err != nil {
-		return nil, "", err
+		return err
 	}
 	defer s.memory.Release(memory)
 	if memory >= collectFrom {
 		defer runtime.GC()
 	}
-	began := time.Now()
-	defer func() { s.metrics.thumbnailSeconds.Observe(time.Since(began).Seconds()) }()
-	return picture.Make(ctx, content, info, size)
+	return do()
 }

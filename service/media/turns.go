@@ -10,37 +10,45 @@ import (
 // errAtOnce says that a user wants too much at once that has to be made.
 var errAtOnce = errors.New("one user wants too much at once")
 
-// turns lets users have things made, each known by a name: a few at a time of each user, and users take turns. What several want is
-// made once.
+// turns lets users have things made, each known by a name: a few at a time of each user and of each source, and users take turns. What
+// several want is made once.
 type turns[N comparable, T any] struct {
-	most, mostOfUser, mostWaiting int
+	limits
 
 	mu      sync.Mutex
 	waiting map[string][]*ask[N, T] // by user, in the order of asking
 	users   []string                // those who wait, the next first
 	busy    map[string]int          // how much is being made, by user
+	from    map[string]int          // how much is being made, by source
 	all     int                     // how much is being made
 	making  map[N]bool
 }
 
+// limits are how much is made at once, how much of it for one user and from one source, and how much of one user may wait.
+type limits struct{ most, ofUser, ofSource, waiting int }
+
+// want is what somebody wants made. Things from one source are slow together; "" is none.
+type want[N comparable] struct {
+	user, source string
+	name         N
+}
+
 // ask is a request that waits.
 type ask[N comparable, T any] struct {
-	user string
-	name N
+	want[N]
 	// answer has one thing when waiting is over: what another request made, or nil where it is this one's turn to make it.
 	answer chan *T
 }
 
-func newTurns[N comparable, T any](most, mostOfUser, mostWaiting int) *turns[N, T] {
+func newTurns[N comparable, T any](most limits) *turns[N, T] {
 	return &turns[N, T]{
-		most: most, mostOfUser: mostOfUser, mostWaiting: mostWaiting,
-		waiting: map[string][]*ask[N, T]{}, busy: map[string]int{}, making: map[N]bool{},
+		limits: most, waiting: map[string][]*ask[N, T]{}, busy: map[string]int{}, from: map[string]int{}, making: map[N]bool{},
 	}
 }
 
 // do makes a thing when it is the user's turn, or returns what another request made of it meanwhile. ctx bounds the waiting.
-func (d *turns[N, T]) do(ctx context.Context, user string, name N, produce func() (T, error)) (thing T, err error) {
-	a, err := d.join(user, name)
+func (d *turns[N, T]) do(ctx context.Context, w want[N], produce func() (T, error)) (thing T, err error) {
+	a, err := d.join(w)
 	if err != nil {
 		return thing, err
 	}
@@ -69,13 +77,14 @@ func (d *turns[N, T]) do(ctx context.Context, user string, name N, produce func(
 }
 
 // join has a request wait, if not too many of the user's do.
-func (d *turns[N, T]) join(user string, name N) (*ask[N, T], error) {
+func (d *turns[N, T]) join(w want[N]) (*ask[N, T], error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.waiting[user]) >= d.mostWaiting {
+	user := w.user
+	if len(d.waiting[user]) >= d.limits.waiting {
 		return nil, errAtOnce
 	}
-	a := &ask[N, T]{user: user, name: name, answer: make(chan *T, 1)}
+	a := &ask[N, T]{want: w, answer: make(chan *T, 1)}
 	if len(d.waiting[user]) == 0 {
 		d.users = append(d.users, user)
 	}
@@ -98,6 +107,9 @@ func (d *turns[N, T]) done(a *ask[N, T], made *T) {
 	d.all--
 	if d.busy[a.user]--; d.busy[a.user] == 0 {
 		delete(d.busy, a.user)
+	}
+	if d.from[a.source]--; d.from[a.source] == 0 {
+		delete(d.from, a.source)
 	}
 	delete(d.making, a.name)
 	if at := slices.Index(d.users, a.user); at >= 0 { // all others come first now
@@ -130,6 +142,7 @@ func (d *turns[N, T]) begin() {
 		d.remove(next)
 		d.all++
 		d.busy[next.user]++
+		d.from[next.source]++
 		d.making[next.name] = true
 		next.answer <- nil
 	}
@@ -138,11 +151,11 @@ func (d *turns[N, T]) begin() {
 // next is the first request that may begin, of the first user who has one.
 func (d *turns[N, T]) next() *ask[N, T] {
 	for _, user := range d.users {
-		if d.busy[user] >= d.mostOfUser {
+		if d.busy[user] >= d.ofUser {
 			continue
 		}
 		for _, a := range d.waiting[user] {
-			if !d.making[a.name] {
+			if !d.making[a.name] && (a.source == "" || d.from[a.source] < d.ofSource) {
 				return a
 			}
 		}

@@ -8,8 +8,8 @@ import (
 
 // Bounds of what is taken from a page.
 const (
-	maxProps  = 40
-	maxTitle  = 300
+	maxProps  = 20
+	maxTitle  = 300 // and other properties
 	maxText   = 1000
 	maxURL    = 2048
 	maxImages = 8
@@ -97,7 +97,11 @@ func (p *Page) addGraph(name, value string, base *url.URL) {
 	if isAddress(name) {
 		value = resolve(base, value)
 	} else {
-		value = clean(value, maxText)
+		most := maxTitle
+		if name == "og:description" {
+			most = maxText
+		}
+		value = cut(clean(value, maxText), most)
 	}
 	if value != "" {
 		p.graph[name] = value

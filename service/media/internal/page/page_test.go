@@ -83,6 +83,8 @@ func TestProperties(t *testing.T) {
 		"base of no use":   {`<base href="javascript:1"><base href="/c/"><meta property="og:url" content="y">`, props{"og:url": "https://site.example/c/y"}},
 		"site name":        {`<meta name="application-name" content="App">`, props{"og:site_name": "App"}},
 		"hidden forever":   {`<title>T</title><svg><svg><svg><p>x`, props{"og:title": "T"}},
+		"closed title":     {`<title/><meta property="og:title" content="T"><p>words</p>`, props{"og:title": "T", "og:description": "words"}},
+		"closed script":    {`<script src="x"/><textarea/><title>T</title><p>words</p>`, props{"og:title": "T", "og:description": "words"}},
 		"text of a button": {`<button>Click</button><p>real</p>`, props{"og:description": "real"}},
 	} {
 		got := parse(tt.body).Properties()
@@ -218,17 +220,41 @@ func TestBounds(t *testing.T) {
 	}
 	require.Equal(t, "deep", parse(strings.Repeat("<div>", 200000) + "<title>deep</title>").Properties()["og:title"])
 	require.Equal(t, "end", parse(strings.Repeat("<p> \n </p>", 100000) + "<p>end").Properties()["og:description"])
-	require.Len(t, parse(many.String()).Properties(), 40)
+	require.Len(t, parse(many.String()).Properties(), 20)
 	title := parse("<title>" + long + "</title>").Properties()["og:title"].(string)
 	require.LessOrEqual(t, utf8.RuneCountInString(title), 300)
 	require.True(t, strings.HasSuffix(title, "word…"), title)
+}
+
+// TestEncode says what is left out where not all fits: what clients show comes first, and nothing is escaped that need not be.
+func TestEncode(t *testing.T) {
+	all := props{
+		"og:image": "mxc://hs/id", "og:image:width": 30, "matrix:image:size": int64(5), "og:title": "<T> & \"x\"", "og:a": strings.Repeat("<", 100),
+		"og:b": "b", "og:description": strings.Repeat("d", 100),
+	}
+	whole := `{"og:image":"mxc://hs/id","og:image:width":30,"matrix:image:size":5,"og:title":"<T> & \"x\"","og:description":"` +
+		strings.Repeat("d", 100) + `","og:a":"` + strings.Repeat("<", 100) + `","og:b":"b"}`
+	for most, want := range map[int]string{
+		len(whole): whole, 1 << 20: whole,
+		len(whole) - 1: strings.TrimSuffix(whole, `,"og:b":"b"}`) + "}",
+		240:            strings.Replace(whole, `"og:a":"`+strings.Repeat("<", 100)+`",`, "", 1),
+		140:            `{"og:image":"mxc://hs/id","og:image:width":30,"matrix:image:size":5,"og:title":"<T> & \"x\"","og:b":"b"}`,
+		2:              "{}",
+	} {
+		got, err := page.Encode(all, most)
+		require.NoError(t, err)
+		require.Equal(t, want, got, most)
+	}
+	got, err := page.Encode(nil, 100)
+	require.NoError(t, err)
+	require.Equal(t, "{}", got)
 }
 
 // checkBounds holds what is promised of every page.
 func checkBounds(t testing.TB, p *page.Page) {
 	t.Helper()
 	all := p.Properties()
-	require.LessOrEqual(t, len(all), 44)
+	require.LessOrEqual(t, len(all), 24)
 	for name, value := range all {
 		text := value.(string)
 		require.True(t, strings.HasPrefix(name, "og:") && len(name) <= 64, name)
@@ -238,8 +264,15 @@ func checkBounds(t testing.TB, p *page.Page) {
 		require.True(t, utf8.ValidString(text))
 		require.False(t, strings.ContainsFunc(text, unicode.IsControl), "%q", text)
 	}
-	_, err := json.Marshal(all)
+	const most = 8 << 10
+	answer, err := page.Encode(all, most)
 	require.NoError(t, err)
+	require.LessOrEqual(t, len(answer), most)
+	var read props
+	require.NoError(t, json.Unmarshal([]byte(answer), &read))
+	for name, value := range read {
+		require.Equal(t, all[name], value)
+	}
 	require.LessOrEqual(t, len(p.Images()), 8)
 	for _, address := range append(p.Images(), p.OEmbed) {
 		if address == "" {

@@ -36,6 +36,8 @@ func Parse(body []byte, contentType string, base *url.URL) *Page {
 		case html.StartTagToken:
 			r.start(z, false)
 		case html.SelfClosingTagToken:
+			// The tokenizer would take what follows <title/> for its text, tags and all, up to an end that does not come.
+			z.NextIsNotRawText()
 			r.start(z, true)
 		case html.EndTagToken:
 			name, _ := z.TagName()

@@ -29,16 +29,9 @@ func (i Info) Memory(s Size) int64 {
 // Make makes a picture of a size from one that was inspected: a JPEG, or a PNG where parts are transparent. Of several
 // frames it takes the first. It ends soon after ctx.
 func Make(ctx context.Context, r io.ReadSeeker, info Info, size Size) (content []byte, contentType string, err error) {
-	if _, err := r.Seek(0, io.SeekStart); err != nil {
-		return nil, "", fmt.Errorf("read picture: %w", err)
-	}
-	watched := &watchedReader{inner: &boundReader{ctx: ctx, inner: r}}
-	img, err := decode(bufio.NewReaderSize(watched, 64<<10), info)
-	if watched.err != nil {
-		return nil, "", fmt.Errorf("read picture: %w", watched.err)
-	}
+	img, err := load(ctx, r, info)
 	if err != nil {
-		return nil, "", fmt.Errorf("%w: %w", ErrNotPicture, err)
+		return nil, "", err
 	}
 	p := size.plan(info)
 	if info.orientation >= 5 { // the picture as it is stored lies on its side
@@ -49,6 +42,35 @@ func Make(ctx context.Context, r io.ReadSeeker, info Info, size Size) (content [
 		return nil, "", err
 	}
 	return encode(turn(small, info.orientation))
+}
+
+// TryMemory is how many bytes Try takes at most.
+func (i Info) TryMemory() int64 { return i.memory + 1<<20 }
+
+// Try tells with ErrNotPicture that a picture that was inspected cannot be decoded. It ends soon after ctx. A WebP that is animated is
+// believed: there are clients that show it.
+func Try(ctx context.Context, r io.ReadSeeker, info Info) error {
+	if info.ContentType == "image/webp" && info.Animated {
+		return nil
+	}
+	_, err := load(ctx, r, info)
+	return err
+}
+
+// load decodes a picture.
+func load(ctx context.Context, r io.ReadSeeker, info Info) (image.Image, error) {
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		return nil, fmt.Errorf("read picture: %w", err)
+	}
+	watched := &watchedReader{inner: &boundReader{ctx: ctx, inner: r}}
+	img, err := decode(bufio.NewReaderSize(watched, 64<<10), info)
+	if watched.err != nil {
+		return nil, fmt.Errorf("read picture: %w", watched.err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotPicture, err)
+	}
+	return img, nil
 }
 
 // boundReader ends with its context.

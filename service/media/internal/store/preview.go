@@ -52,11 +52,12 @@ func (s *Store) KeepPreview(ctx context.Context, p Preview, nowMS int64) (Previe
 	err := s.db.Write(ctx, func(ctx context.Context, tx sqldb.Tx) error {
 		kept = p
 		c := p.Image.Content
-		n, err := tx.Exec(ctx, `INSERT INTO preview (name, slot, fetched_ms, remove_ms, failed, answer, media_id, media_bytes)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		n, err := tx.Exec(ctx, `INSERT INTO preview (name, slot, fetched_ms, remove_ms, failed, answer, answer_bytes, media_id, media_bytes)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 			ON CONFLICT (name, slot) DO UPDATE SET fetched_ms = excluded.fetched_ms, remove_ms = excluded.remove_ms,
-				failed = excluded.failed, answer = excluded.answer, media_id = excluded.media_id, media_bytes = excluded.media_bytes
-			WHERE preview.failed`, p.Name, p.Slot, p.FetchedMS, p.RemoveMS, p.Failed, p.Answer, p.Image.ID, c.Size)
+				failed = excluded.failed, answer = excluded.answer, answer_bytes = excluded.answer_bytes,
+				media_id = excluded.media_id, media_bytes = excluded.media_bytes
+			WHERE preview.failed`, p.Name, p.Slot, p.FetchedMS, p.RemoveMS, p.Failed, p.Answer, int64(len(p.Answer)), p.Image.ID, c.Size)
 		if err != nil {
 			return err
 		}
@@ -88,45 +89,71 @@ func (s *Store) KeepPreview(ctx context.Context, p Preview, nowMS int64) (Previe
 	return kept, nil
 }
 
-// PreviewTotals are how many previews there are, and how large their pictures are together.
-func (s *Store) PreviewTotals(ctx context.Context) (n, bytes int64, err error) {
-	err = s.db.QueryRow(ctx, `SELECT count(*), CAST(COALESCE(sum(media_bytes), 0) AS BIGINT) FROM preview`).Scan(&n, &bytes)
+// Totals are how many previews there are, how large their answers are together, and how large their pictures.
+type Totals struct{ Previews, AnswerBytes, ImageBytes int64 }
+
+// PreviewTotals adds all previews up. It reads an index of their sizes.
+func (s *Store) PreviewTotals(ctx context.Context) (t Totals, err error) {
+	err = s.db.QueryRow(ctx, `SELECT count(*), CAST(COALESCE(sum(answer_bytes), 0) AS BIGINT), CAST(COALESCE(sum(media_bytes), 0) AS BIGINT)
+		FROM preview`).Scan(&t.Previews, &t.AnswerBytes, &t.ImageBytes)
 	if err != nil {
-		return 0, 0, fmt.Errorf("count previews: %w", err)
+		return Totals{}, fmt.Errorf("add previews up: %w", err)
 	}
-	return n, bytes, nil
+	return t, nil
+}
+
+// LastPreview is when the last of the previews is to be removed, 0 where there is none: as long as it stays the same none was made.
+func (s *Store) LastPreview(ctx context.Context) (removeMS int64, err error) {
+	if err = s.db.QueryRow(ctx, `SELECT COALESCE(max(remove_ms), 0) FROM preview`).Scan(&removeMS); err != nil {
+		return 0, fmt.Errorf("find the last preview: %w", err)
+	}
+	return removeMS, nil
 }
 
 // RemovePreviews removes some of the previews that are to be removed before a time, those first whose time comes first, with their
-// pictures. It tells how many it were, and how large their pictures.
-func (s *Store) RemovePreviews(ctx context.Context, beforeMS, most, nowMS int64) (n, bytes int64, err error) {
+// pictures. It tells how many it were, and how large.
+func (s *Store) RemovePreviews(ctx context.Context, beforeMS, most, nowMS int64) (t Totals, err error) {
 	err = s.db.Write(ctx, func(ctx context.Context, tx sqldb.Tx) error {
-		n, bytes = 0, 0
-		images, err := removePreviewRows(ctx, tx, beforeMS, most)
+		images, removed, err := removePreviewRows(ctx, tx, beforeMS, most)
 		if err != nil {
 			return err
 		}
-		n = int64(len(images))
+		t = removed
 		for _, id := range images {
-			if id == "" {
-				continue
-			}
 			size, _, err := removeMedia(ctx, tx, Media{ID: id}, nowMS)
 			if err != nil && !errors.Is(err, ErrNotFound) { // somebody removed the picture alone
 				return err
 			}
-			bytes += size
+			t.ImageBytes += size
 		}
 		return nil
 	})
 	if err != nil {
-		return 0, 0, fmt.Errorf("remove previews: %w", err)
+		return Totals{}, fmt.Errorf("remove previews: %w", err)
 	}
-	return n, bytes, nil
+	return t, nil
 }
 
 // removePreviewRows removes rows and returns the media of their pictures.
-func removePreviewRows(ctx context.Context, tx sqldb.Tx, beforeMS, most int64) ([]string, error) {
-	return texts(ctx, tx, `DELETE FROM preview WHERE (name, slot) IN
-			(SELECT name, slot FROM preview WHERE remove_ms < $1 ORDER BY remove_ms LIMIT $2) RETURNING media_id`, beforeMS, most)
+func removePreviewRows(ctx context.Context, tx sqldb.Tx, beforeMS, most int64) (images []string, t Totals, err error) {
+	// The time is asked for twice: PostgreSQL looks again only at what stands here, if a failure has become a preview meanwhile.
+	rows, err := tx.Query(ctx, `DELETE FROM preview WHERE remove_ms < $1 AND (name, slot) IN
+			(SELECT name, slot FROM preview WHERE remove_ms < $1 ORDER BY remove_ms LIMIT $2) RETURNING media_id, answer_bytes`, beforeMS, most)
+	if err != nil {
+		return nil, t, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		var size int64
+		if err := rows.Scan(&id, &size); err != nil {
+			return nil, t, err
+		}
+		t.Previews++
+		t.AnswerBytes += size
+		if id != "" {
+			images = append(images, id)
+		}
+	}
+	return images, t, rows.Err()
 }

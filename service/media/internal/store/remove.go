@@ -12,6 +12,8 @@ import (
 type Removed struct {
 	UserID string
 	Size   int64
+	// Key is of the blob that was its content, "" for none.
+	Key string
 	// Keys are of the blobs that nobody uses any more: its content, and thumbnails of it. They are due to be removed.
 	Keys []string
 	// Copies are ids of other media with the same content, some of them; while there are any the content stays.
@@ -30,21 +32,31 @@ func (s *Store) Remove(ctx context.Context, id string, nowMS int64) (r Removed, 
 		if err != nil {
 			return err
 		}
-		r.UserID = m.UserID
+		r.UserID, r.Key = m.UserID, m.Content.Key
 		if _, err := tx.Exec(ctx, `DELETE FROM preview WHERE media_id = $1`, id); err != nil {
 			return err
 		}
 		if r.Size, r.Keys, err = removeMedia(ctx, tx, m, nowMS); err != nil {
 			return err
 		}
-		r.Copies, err = texts(ctx, tx, `SELECT media_id FROM media WHERE blob_key = $1 AND blob_key <> '' ORDER BY media_id LIMIT $2`,
-			m.Content.Key, maxCopies)
+		r.Copies, err = texts(ctx, tx, selectCopies, r.Key, maxCopies)
 		return err
 	})
 	if err != nil {
 		return Removed{}, fmt.Errorf("remove a media: %w", err)
 	}
 	return r, nil
+}
+
+const selectCopies = `SELECT media_id FROM media WHERE blob_key = $1 AND blob_key <> '' ORDER BY media_id LIMIT $2`
+
+// Copies are ids of media with this content, some of them.
+func (s *Store) Copies(ctx context.Context, key string) ([]string, error) {
+	ids, err := texts(ctx, s.db, selectCopies, key, maxCopies)
+	if err != nil {
+		return nil, fmt.Errorf("find media with the same content: %w", err)
+	}
+	return ids, nil
 }
 
 // lockMedia locks a media and, before it, its user.
@@ -111,8 +123,8 @@ func unuseContent(ctx context.Context, tx sqldb.Tx, key string, nowMS int64) (si
 }
 
 // texts reads a column of text.
-func texts(ctx context.Context, tx sqldb.Tx, sql string, args ...any) (all []string, err error) {
-	rows, err := tx.Query(ctx, sql, args...)
+func texts(ctx context.Context, db sqldb.Querier, sql string, args ...any) (all []string, err error) {
+	rows, err := db.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, err
 	}

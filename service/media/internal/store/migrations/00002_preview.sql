@@ -3,17 +3,19 @@
 -- for. answer is what clients get as JSON; of a failure it is why. The picture in it is a media of nobody's, media_id, or ''. The
 -- row goes at remove_ms.
 CREATE TABLE preview (
-    name        TEXT COLLATE "C" NOT NULL,
-    slot        BIGINT NOT NULL,
-    fetched_ms  BIGINT NOT NULL,
-    remove_ms   BIGINT NOT NULL,
-    failed      BOOLEAN NOT NULL,
-    answer      TEXT NOT NULL,
-    media_id    TEXT COLLATE "C" NOT NULL,
-    media_bytes BIGINT NOT NULL,
+    name         TEXT COLLATE "C" NOT NULL,
+    slot         BIGINT NOT NULL,
+    fetched_ms   BIGINT NOT NULL,
+    remove_ms    BIGINT NOT NULL,
+    failed       BOOLEAN NOT NULL,
+    media_id     TEXT COLLATE "C" NOT NULL,
+    media_bytes  BIGINT NOT NULL,
+    answer_bytes BIGINT NOT NULL,
+    answer       TEXT NOT NULL,
     PRIMARY KEY (name, slot)
 );
-CREATE INDEX preview_remove ON preview (remove_ms);
+-- With the sizes: all of them are added up now and then, without reading an answer.
+CREATE INDEX preview_remove ON preview (remove_ms, answer_bytes, media_bytes);
 CREATE INDEX preview_media ON preview (media_id) WHERE media_id <> '';
 CREATE INDEX media_content ON media (blob_key) WHERE blob_key <> '';
 
