@@ -92,8 +92,9 @@ func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	r = r.Clone(r.Context())
+	r.URL.RawQuery = encodeQuery(r.URL.RawQuery)
 	if r.Header.Get("User-Agent") == "" {
-		r = r.Clone(r.Context())
 		r.Header.Set("User-Agent", g.client.cfg.UserAgent)
 	}
 	res, err := g.next.RoundTrip(r)

@@ -137,6 +137,13 @@ func TestGet(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
 	require.Equal(t, "/a?b=c|tester|de|", string(text))
+
+	res, err = c.Open(t.Context(), u.at(allowed)+"/a?q=a b HTTP/1.0日%20", nil, 1000)
+	require.NoError(t, err)
+	text, err = io.ReadAll(res.Body)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.Equal(t, "/a?q=a%20b%20HTTP/1.0%E6%97%A5%20|tester||", string(text), "what may not stand in a request line is written out")
 }
 
 // TestUnreachable asks for what only this machine reaches, in every way there is to name it. The upstream listens there: nothing but

@@ -105,3 +105,16 @@ func hostName(text string) (string, error) {
 	}
 	return host, nil
 }
+
+// encodeQuery writes out what may not stand in a request line: net/http sends a query as it is.
+func encodeQuery(query string) string {
+	var b strings.Builder
+	for _, c := range []byte(query) {
+		if c > ' ' && c < 0x7f && c != '"' && c != '<' && c != '>' {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
+}
