@@ -587,7 +587,9 @@ type EventMeta struct {
 	RedactedBecause []byte `protobuf:"bytes,6,opt,name=redacted_because,json=redactedBecause,proto3" json:"redacted_because,omitempty"`
 	RoomVersion     string `protobuf:"bytes,7,opt,name=room_version,json=roomVersion,proto3" json:"room_version,omitempty"`
 	// note is what push rules and counts of unread events ask of the event.
-	Note          *Note `protobuf:"bytes,8,opt,name=note,proto3" json:"note,omitempty"`
+	Note *Note `protobuf:"bytes,8,opt,name=note,proto3" json:"note,omitempty"`
+	// replaces_seq is the sequence number of the event that replaces_state names; 0 of events from before it was noted.
+	ReplacesSeq   int64 `protobuf:"varint,9,opt,name=replaces_seq,json=replacesSeq,proto3" json:"replaces_seq,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -676,6 +678,13 @@ func (x *EventMeta) GetNote() *Note {
 		return x.Note
 	}
 	return nil
+}
+
+func (x *EventMeta) GetReplacesSeq() int64 {
+	if x != nil {
+		return x.ReplacesSeq
+	}
+	return 0
 }
 
 // Note is what is noted of an event when it is appended, as the room was right after it. It stays when the event is
@@ -3575,7 +3584,7 @@ const file_api_room_room_proto_rawDesc = "" +
 	"\tbefore_ms\x18\x01 \x01(\x03R\bbeforeMs\x12\x1d\n" +
 	"\n" +
 	"before_seq\x18\x02 \x01(\x03R\tbeforeSeq\x12\x12\n" +
-	"\x04room\x18\x03 \x01(\bR\x04room\"\xa3\x02\n" +
+	"\x04room\x18\x03 \x01(\bR\x04room\"\xc6\x02\n" +
 	"\tEventMeta\x12\x1b\n" +
 	"\tdevice_id\x18\x01 \x01(\tR\bdeviceId\x12\x15\n" +
 	"\x06txn_id\x18\x02 \x01(\tR\x05txnId\x12%\n" +
@@ -3585,7 +3594,8 @@ const file_api_room_room_proto_rawDesc = "" +
 	"prevSender\x12)\n" +
 	"\x10redacted_because\x18\x06 \x01(\fR\x0fredactedBecause\x12!\n" +
 	"\froom_version\x18\a \x01(\tR\vroomVersion\x12)\n" +
-	"\x04note\x18\b \x01(\v2\x15.hongyan.room.v1.NoteR\x04note\"\xfc\x02\n" +
+	"\x04note\x18\b \x01(\v2\x15.hongyan.room.v1.NoteR\x04note\x12!\n" +
+	"\freplaces_seq\x18\t \x01(\x03R\vreplacesSeq\"\xfc\x02\n" +
 	"\x04Note\x12\x16\n" +
 	"\x06sender\x18\x01 \x01(\tR\x06sender\x12\x16\n" +
 	"\x06thread\x18\x02 \x01(\tR\x06thread\x12\x1f\n" +

@@ -65,6 +65,7 @@ func (w *writer) event(dst []byte, s shown) ([]byte, error) {
 	if err := proto.Unmarshal(s.Meta, &meta); err != nil {
 		return nil, fmt.Errorf("decode meta of %s: %w", s.ID, err)
 	}
+	w.view.hideReplaced(&meta, s.Seq)
 	u := event.Unsigned{
 		Age:             w.nowMS - s.event.OriginServerTS(),
 		Membership:      w.view.membership.at(s.Seq),
@@ -78,6 +79,16 @@ func (w *writer) event(dst []byte, s shown) ([]byte, error) {
 	}
 	w.scratch = s.event.AppendClient(w.scratch[:0], !w.noRoomID)
 	return event.AppendUnsigned(dst, w.scratch, u), nil
+}
+
+// hideReplaced leaves out what the event at seq replaced where the reader sees nothing of the time while that was the room's state.
+func (v *view) hideReplaced(meta *roompb.EventMeta, seq int64) {
+	if meta.GetReplacesSeq() == 0 {
+		return
+	}
+	if _, ok := v.spanForward(meta.GetReplacesSeq()-1, seq-1); !ok {
+		meta.ReplacesState, meta.PrevContent, meta.PrevSender = "", nil, ""
+	}
 }
 
 // owns reports whether the event was sent by the reader's own device, which alone is told the transaction id.

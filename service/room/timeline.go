@@ -39,12 +39,16 @@ func (r roomServer) Timeline(ctx context.Context, req *roompb.TimelineRequest) (
 	if end, out := v.endedAt(); out {
 		last = min(last, end)
 	}
+	// A timeline goes no further back than the reader sees everything: state that changed unseen would be neither in it nor in the
+	// state before it.
+	from, earlier := v.unbroken(after, last)
 	var p page
 	if req.Limit > 0 && f.PassesNone() {
 		p.end = place{last, -1}
-	} else if p, err = reads.backward(ctx, v, after, last, int(min(req.Limit, maxPage)), match(f, nil)); err != nil {
+	} else if p, err = reads.backward(ctx, v, from, last, int(min(req.Limit, maxPage)), match(f, nil)); err != nil {
 		return nil, err
 	}
+	p.more = p.more || earlier
 	return reads.timeline(ctx, v, req, p, after, last)
 }
 
@@ -96,6 +100,7 @@ func (r *reads) timeline(ctx context.Context, v *view, req *roompb.TimelineReque
 		}
 		if !req.EveryDevice {
 			hideTxn(e.Meta, req.UserId, req.DeviceId, string(s.event.Sender()))
+			v.hideReplaced(e.Meta, s.Seq)
 		}
 		e.Membership, e.Relations = string(v.membership.at(s.Seq)), relations[s.ID]
 		resp.Events[i] = e

@@ -170,6 +170,17 @@ func (p *perspective) spanBackward(after, through int64) (span, bool) {
 	return span{max(p.spans[i].first, after+1), min(p.spans[i].last, through)}, after < through
 }
 
+// unbroken returns where the last part of (after, through] begins that is visible throughout, as what stands before it, and whether
+// something of the range is visible before that.
+func (p *perspective) unbroken(after, through int64) (from int64, earlier bool) {
+	s, ok := p.spanBackward(after, through)
+	if !ok {
+		return after, false
+	}
+	_, earlier = p.spanBackward(after, s.first-1)
+	return s.first - 1, earlier
+}
+
 // spanForward returns the first part of (after, through] that is visible throughout.
 func (p *perspective) spanForward(after, through int64) (span, bool) {
 	i := sort.Search(len(p.spans), func(i int) bool { return p.spans[i].last > after })

@@ -250,3 +250,23 @@ func judge(all []map[string]any, user string, forgot int) verdict {
 func changesVisibility(e map[string]any, user string) bool {
 	return e["type"] == "m.room.history_visibility" || e["type"] == "m.room.member" && e["state_key"] == user
 }
+
+// TestReplacedStateIsHidden leaves out of state what it replaced when the reader may not see that.
+func TestReplacedStateIsHidden(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		id := g.createWith("alice", map[string]any{"preset": "public_chat"})
+		g.setState("alice", id, "m.room.history_visibility", "", map[string]any{"history_visibility": "joined"})
+		g.setState("alice", id, "m.room.topic", "", map[string]any{"topic": "OLD SECRET"})
+		g.setState("alice", id, "m.room.topic", "", map[string]any{"topic": "clean"})
+		g.act("bob", id, "join")
+		last := g.say("alice", id, "hello")
+		for _, path := range []string{"state", "context/" + last, "initialSync", "messages?dir=b&limit=100"} {
+			a := g.get("bob", roomPath(id)+"/"+path)
+			require.Equal(t, 200, a.status, path)
+			require.NotContains(t, string(a.body), "OLD SECRET", path)
+		}
+		require.Contains(t, string(g.get("alice", roomPath(id, "state")).body), "OLD SECRET")
+		g.setState("alice", id, "m.room.topic", "", map[string]any{"topic": "newer"})
+		require.Contains(t, string(g.get("bob", roomPath(id)+"/messages?dir=b&limit=1").body), `"prev_content":{"topic":"clean"}`, "bob has seen it as state")
+	})
+}

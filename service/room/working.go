@@ -93,6 +93,7 @@ func (w *working) add(ctx context.Context, d draft) (*event.Event, error) {
 				return old, nil
 			}
 			meta.ReplacesState, meta.PrevContent, meta.PrevSender = string(old.ID()), old.Content(), string(old.Sender())
+			meta.ReplacesSeq = w.state.Seq(d.typ, *d.key)
 		} else if most := w.s.cfg.MaxState; d.typ != event.TypeMember && w.state.Others() >= most {
 			return nil, matrix.Errorf(matrix.CodeResourceLimitExceeded, "A room may have %d state events.", most)
 		}

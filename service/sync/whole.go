@@ -43,6 +43,7 @@ func (a *answer) addWholeState(ctx context.Context, p *part, t *far) error {
 		if p.state, err = a.readState(ctx, req); err != nil {
 			return err
 		}
+		hideReplaced(p.state, t.StartSeq)
 	}
 	if a.filtersTimeline() && !a.r.wantsStateAfter() {
 		if err := a.addFiltered(ctx, p, t); err != nil {
@@ -52,6 +53,18 @@ func (a *answer) addWholeState(ctx context.Context, p *part, t *far) error {
 	a.remember(p.state)
 	a.remember(p.timeline)
 	return nil
+}
+
+// hideReplaced leaves out of the state at the start of a timeline what it replaced: that may be hidden from who came later, and nobody
+// asks for it of state.
+func hideReplaced(state []shown, start int64) {
+	for i := range state {
+		if e := state[i].Event; e.Seq <= start && e.PrevContent != nil {
+			plain := *e
+			plain.ReplacesState, plain.PrevContent = "", nil
+			state[i].Event = &plain
+		}
+	}
 }
 
 // filtersTimeline tells whether the timeline may lack state events of its time.

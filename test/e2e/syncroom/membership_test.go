@@ -239,3 +239,22 @@ func TestTokensFromElsewhere(t *testing.T) {
 		})
 	})
 }
+
+// TestReplacedStateIsHidden tells who joins what the room's state is, and not what it was before.
+func TestReplacedStateIsHidden(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		alice, bob := g.client("alice"), g.client("bob")
+		room := alice.create(nil)
+		alice.state(room, "m.room.history_visibility", "", worldReadable("joined"))
+		alice.state(room, "m.room.topic", "", map[string]any{"topic": "OLD SECRET"})
+		alice.state(room, "m.room.topic", "", map[string]any{"topic": "clean"})
+		bob.join(room)
+		first := bob.do(bob.handler(), http.MethodGet, "/sync?"+bob.query("", 0), nil)
+		require.Contains(t, string(first.body), "clean")
+		require.NotContains(t, string(first.body), "OLD SECRET")
+		bob.sync()
+		alice.state(room, "m.room.topic", "", map[string]any{"topic": "newer"})
+		next := bob.do(bob.handler(), http.MethodGet, "/sync?"+bob.query(bob.since, 0), nil)
+		require.Contains(t, string(next.body), `"prev_content":{"topic":"clean"}`)
+	})
+}

@@ -104,6 +104,20 @@ func (s State) Membership(userID string) string {
 	return ""
 }
 
+// Seq returns the sequence number of the state event of a type and state key, members included, or 0.
+func (s State) Seq(typ, key string) int64 {
+	if typ == TypeMember {
+		if m := s.Member(key); m != nil {
+			return m.Seq
+		}
+		return 0
+	}
+	if e := s.Get(typ, key); e != nil {
+		return e.Seq
+	}
+	return 0
+}
+
 // EventID returns the id of the state event of a type and state key, members included, or "".
 func (s State) EventID(typ, key string) string {
 	if typ == TypeMember {
