@@ -35,7 +35,7 @@ func (s *Service) retain(ctx context.Context, _ *lease.Term) {
 	defer ticker.Stop()
 	var next time.Time
 	for {
-		err := s.finishRemovals(ctx)
+		err := errors.Join(s.finishRemovals(ctx), s.tellAll(ctx), s.forgetLeft(ctx))
 		if now := time.Now(); s.cfg.Retention.Enabled && !now.Before(next) {
 			next = now.Add(s.cfg.Retention.Every)
 			err = errors.Join(err, s.expire(ctx))

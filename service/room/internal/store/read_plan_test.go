@@ -76,6 +76,8 @@ func callAll(t *testing.T, r *store.Reader) {
 		_, err = r.UserRooms(ctx, "@u:hs", false, some)
 		none(err)
 	}
+	_, err = r.RemovedRooms(ctx, "@u:hs")
+	none(err)
 	_, err = r.JoinedRooms(ctx, "@u:hs")
 	none(err)
 	_, err = r.MembersAt(ctx, "@u:hs", []store.RoomPosition{{Room: 1, Position: 2}})

@@ -20,21 +20,23 @@ type Expiring struct {
 	Shard  int
 	// Seq is the sequence number of its newest event, which stays.
 	Seq int64
-	// CheckMS, Cleared and Telling are the columns of the room: see the migration.
-	CheckMS, Cleared, Telling int64
+	// CheckMS and Cleared are the columns of the room: see the migration.
+	CheckMS, Cleared int64
+	// Untold tells that followers have still to be told of something that was removed.
+	Untold bool
 	// Policy is the room's m.room.retention; nil where it has none.
 	Policy []byte
 }
 
 const expiringSQL = `
-SELECT r.room, r.room_id, s.shard, s.seq, r.check_ms, r.cleared, r.telling, v.json
+SELECT r.room, r.room_id, s.shard, s.seq, r.check_ms, r.cleared, r.told < r.purges, v.json
 FROM room r JOIN room_stream s ON s.stream = r.room
 LEFT JOIN state_current c ON c.room = r.room AND c.type = 'm.room.retention' AND c.state_key = ''
 LEFT JOIN event v ON v.event_id = c.event_id
 `
 
 func scanExpiring(rows sqldb.Rows, e *Expiring) error {
-	return rows.Scan(&e.Room, &e.RoomID, &e.Shard, &e.Seq, &e.CheckMS, &e.Cleared, &e.Telling, &e.Policy)
+	return rows.Scan(&e.Room, &e.RoomID, &e.Shard, &e.Seq, &e.CheckMS, &e.Cleared, &e.Untold, &e.Policy)
 }
 
 // Expiring reads a room; ok is false where there is none.
@@ -101,12 +103,32 @@ func (s *Store) Cleared(ctx context.Context, room, seq int64) error {
 	return nil
 }
 
-// Told notes that followers were told of what was removed from a room.
-func (s *Store) Told(ctx context.Context, room, beforeMS int64) error {
-	if _, err := s.db.Exec(ctx, `UPDATE room SET telling = 0 WHERE room = $1 AND telling <= $2`, room, beforeMS); err != nil {
-		return fmt.Errorf("note that followers of room %d were told: %w", room, err)
+// Untold reads rooms after one of which followers have still to be told that something was removed.
+func (s *Store) Untold(ctx context.Context, after int64, limit int) ([]Expiring, error) {
+	rows, err := s.db.Query(ctx, expiringSQL+`WHERE r.told < r.purges AND r.room > $1 ORDER BY r.room LIMIT $2`, after, limit)
+	return collect(rows, err, "read rooms whose followers are to be told", scanExpiring)
+}
+
+// Purged is what was ever removed from a room: nothing but events through Seq that are from before BeforeMS, in so many removals.
+type Purged struct{ Seq, BeforeMS, Removals int64 }
+
+// Purged reads what was ever removed from a room; ok is false where followers know of it all, or there is no room.
+func (s *Store) Purged(ctx context.Context, room int64) (p Purged, ok bool, err error) {
+	err = s.db.QueryRow(ctx, `SELECT purged, purged_ms, purges FROM room WHERE room = $1 AND told < purges`, room).
+		Scan(&p.Seq, &p.BeforeMS, &p.Removals)
+	switch {
+	case errors.Is(err, sqldb.ErrNoRows):
+		return Purged{}, false, nil
+	case err != nil:
+		return Purged{}, false, fmt.Errorf("read what was removed from room %d: %w", room, err)
 	}
-	return nil
+	return p, true, nil
+}
+
+// Tell notes, with the entry that tells them, that followers were told of what was removed. It refuses where they were already, or the
+// room is gone.
+func Tell(room int64, p Purged) eventlog.Statement {
+	return eventlog.Statement{SQL: `UPDATE room SET told = $2 WHERE room = $1 AND told < $2`, Args: []any{room, p.Removals}, Want: 1}
 }
 
 // RetentionSettings reads the settings by which rooms were checked last.

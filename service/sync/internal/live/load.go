@@ -171,6 +171,9 @@ func (n *Node) mergeRoom(u *User, row *roompb.UserRoom, head int64) {
 			Sender: row.Sender,
 		}
 	}
+	if m.room != nil && m.state.Membership != event.Join { // removed between the two looks at the database
+		n.leave(s, m)
+	}
 	changed := max(m.changed, row.Position)
 	if m.state.Membership == event.Join {
 		if m.room == nil {
