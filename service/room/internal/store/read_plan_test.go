@@ -54,6 +54,8 @@ func callAll(t *testing.T, r *store.Reader) {
 	none(err)
 	_, _, err = r.Event(ctx, 1, "$e")
 	none(err)
+	_, err = r.EventsUpTo(ctx, 1, 2, []int64{3, 9})
+	none(err)
 	_, err = r.Events(ctx, 1, []string{"$e", "$f"})
 	none(err)
 	for _, sel := range []store.Selection{
