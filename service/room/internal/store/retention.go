@@ -35,6 +35,18 @@ LEFT JOIN state_current c ON c.room = r.room AND c.type = 'm.room.retention' AND
 LEFT JOIN event v ON v.event_id = c.event_id
 `
 
+// dueSQL, untoldSQL and unlimitedSQL are Due's, Untold's and Unlimited's.
+const (
+	dueSQL = expiringSQL + `WHERE r.check_ms <= $1 AND (r.check_ms, r.room) > ($2, $3)
+ORDER BY r.check_ms, r.room LIMIT $4`
+	untoldSQL    = expiringSQL + `WHERE r.told < r.purges AND r.room > $1 ORDER BY r.room LIMIT $2`
+	unlimitedSQL = `
+UPDATE room SET check_ms = $1, kept = 0
+FROM (SELECT CAST(p->>0 AS BIGINT) AS room, CAST(p->>1 AS BIGINT) AS check_ms FROM json_array_elements($2::json) p) w             -- postgres
+FROM (SELECT json_extract(value, '$[0]') AS room, json_extract(value, '$[1]') AS check_ms FROM json_each($2)) w -- sqlite
+WHERE room.room = w.room AND room.check_ms = w.check_ms`
+)
+
 func scanExpiring(rows sqldb.Rows, e *Expiring) error {
 	return rows.Scan(&e.Room, &e.RoomID, &e.Shard, &e.Seq, &e.CheckMS, &e.Cleared, &e.Untold, &e.Policy)
 }
@@ -51,8 +63,7 @@ func (s *Store) Expiring(ctx context.Context, roomID string) (e Expiring, ok boo
 
 // Due reads rooms that are to be checked, behind another one, those that wait the longest first.
 func (s *Store) Due(ctx context.Context, nowMS int64, behind Expiring, limit int) ([]Expiring, error) {
-	rows, err := s.db.Query(ctx, expiringSQL+`WHERE r.check_ms <= $1 AND (r.check_ms, r.room) > ($2, $3)
-		ORDER BY r.check_ms, r.room LIMIT $4`, nowMS, behind.CheckMS, behind.Room, limit)
+	rows, err := s.db.Query(ctx, dueSQL, nowMS, behind.CheckMS, behind.Room, limit)
 	return collect(rows, err, "read rooms that are due", scanExpiring)
 }
 
@@ -95,6 +106,23 @@ func (s *Store) Checked(ctx context.Context, c Checked) error {
 	return nil
 }
 
+// Unlimited notes of rooms, as they were read, that nothing of them expires; those whose policy has changed meanwhile stay due.
+func (s *Store) Unlimited(ctx context.Context, rooms []Expiring) error {
+	pairs := make([][2]int64, len(rooms))
+	for i := range rooms {
+		pairs[i] = [2]int64{rooms[i].Room, rooms[i].CheckMS}
+	}
+	arg, err := jsonText(pairs)
+	if err != nil {
+		return err
+	}
+	_, err = s.db.Exec(ctx, unlimitedSQL, int64(NeverDue), arg)
+	if err != nil {
+		return fmt.Errorf("note that %d rooms keep everything: %w", len(rooms), err)
+	}
+	return nil
+}
+
 // Cleared notes up to where no event of a room is left but state events: that need not be looked through again.
 func (s *Store) Cleared(ctx context.Context, room, seq int64) error {
 	if _, err := s.db.Exec(ctx, `UPDATE room SET cleared = $2 WHERE room = $1 AND cleared < $2`, room, seq); err != nil {
@@ -105,7 +133,7 @@ func (s *Store) Cleared(ctx context.Context, room, seq int64) error {
 
 // Untold reads rooms after one of which followers have still to be told that something was removed.
 func (s *Store) Untold(ctx context.Context, after int64, limit int) ([]Expiring, error) {
-	rows, err := s.db.Query(ctx, expiringSQL+`WHERE r.told < r.purges AND r.room > $1 ORDER BY r.room LIMIT $2`, after, limit)
+	rows, err := s.db.Query(ctx, untoldSQL, after, limit)
 	return collect(rows, err, "read rooms whose followers are to be told", scanExpiring)
 }
 

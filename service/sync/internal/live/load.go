@@ -165,6 +165,9 @@ func (n *Node) mergeRoom(u *User, row *roompb.UserRoom, head int64) {
 	}
 	m := u.membership(row.RoomId, int(row.Shard))
 	m.LoadedSeq, m.LoadedPurged = row.HeadSeq, row.PurgedSeq
+	if s.purges.after(row.RoomId, head, 1) > 0 { // since the database was asked, or it is not known any more
+		m.LoadedPurged = row.HeadSeq
+	}
 	if row.Position >= m.state.Position {
 		m.state = State{
 			Membership: event.Membership(row.Membership), Position: row.Position, Seq: row.Seq,

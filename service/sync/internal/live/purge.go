@@ -15,6 +15,7 @@ func (n *Node) applyPurged(s *shard, r *eventlog.Record, room *Room, p *roompb.P
 		n.forgetRoom(s, r)
 		return
 	}
+	s.purges.put(r.Name, r.Position)
 	if room != nil {
 		n.ringBytes.Add(-room.purge(p))
 	}

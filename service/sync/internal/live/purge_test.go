@@ -151,3 +151,28 @@ func TestRemovedRoomIsLeft(t *testing.T) {
 	change, _ = alice.Room("!b")
 	require.NotNil(t, change.Room)
 }
+
+// TestPurgeWhileLoading is that what was removed between a look at the database and the user's coming into memory is not taken for still
+// there, though nobody else had the room in memory.
+func TestPurgeWhileLoading(t *testing.T) {
+	w := newWorld(t, live.Default())
+	for _, user := range []string{"@alice", "@bob"} {
+		w.member("!a", user, "join")
+		w.member("!b", user, "join")
+	}
+	w.say("!a", "@bob")
+	w.start()
+	w.asked = func() {
+		w.asked = nil
+		w.purged("!a", &roompb.Purged{BeforeMs: 100, BeforeSeq: 3})
+		w.applyAll()
+	}
+	alice := w.attach("@alice")
+	a, _ := alice.Room("!a")
+	require.GreaterOrEqual(t, a.LoadedPurged, int64(2))
+	b, _ := alice.Room("!b")
+	require.Zero(t, b.LoadedPurged)
+	bob := w.attach("@bob")
+	a, _ = bob.Room("!a")
+	require.Zero(t, a.LoadedPurged, "the database tells it")
+}
