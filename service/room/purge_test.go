@@ -304,3 +304,25 @@ func TestSendsWhilePurging(t *testing.T) {
 		})
 	}
 }
+
+// TestPurgesCountWhatTheyRemoved is that two who remove the same events at once do not both count them.
+func TestPurgesCountWhatTheyRemoved(t *testing.T) {
+	for name, open := range databases {
+		t.Run(name, func(t *testing.T) {
+			clock, address := newHand(), open(t)
+			a := newWorldOf(t, address, nil, keeping(nil), clock.now)
+			b := newWorldOf(t, address, a, keeping(nil), clock.now)
+			id := a.create("")
+			a.sayMany(id, 400)
+			clock.move(time.Hour)
+			a.say("alice", id, "newest")
+			var removed [2]int64
+			var wg sync.WaitGroup
+			for i, g := range []*world{a, b} {
+				wg.Go(func() { removed[i] = g.purge(&roompb.PurgeRequest{RoomId: id, BeforeMs: clock.ms.Load()}) })
+			}
+			wg.Wait()
+			require.EqualValues(t, 400, removed[0]+removed[1], "%v", removed)
+		})
+	}
+}
