@@ -34,6 +34,8 @@ type sweep struct {
 	// oldest is the time of the oldest event that is left, as far as it was looked; left tells that there is one.
 	oldest int64
 	left   bool
+	// began tells that something may have been removed, by this one or another that did the same.
+	began bool
 	// ended tells that nothing is left to remove.
 	ended bool
 	// through is up to where it was looked; cleared is up to where only state events are left.
@@ -43,7 +45,7 @@ type sweep struct {
 // run removes, batch by batch, and tells followers, also of what was removed before an error or before ctx ended.
 func (w *sweep) run(ctx context.Context) error {
 	err := w.removeAll(ctx)
-	if w.events == 0 && !w.room.Untold {
+	if !w.began && !w.room.Untold {
 		return err
 	}
 	return errors.Join(err, w.s.tellPurged(context.WithoutCancel(ctx), w.room))
@@ -111,6 +113,7 @@ func (w *sweep) page(ctx context.Context, limit int) (expired int, err error) {
 }
 
 func (w *sweep) remove(ctx context.Context, expired []store.Old) error {
+	w.began = true
 	gone, err := w.s.store.Purge(ctx, w.s.log, store.Removed{
 		Room: w.room.Room, Events: expired, Cleared: w.cleared, BeforeMS: w.before,
 	})

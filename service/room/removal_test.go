@@ -12,6 +12,7 @@ import (
 
 	roompb "hongyan/api/room"
 	"hongyan/matrix"
+	"hongyan/platform/eventlog"
 	"hongyan/service/room"
 )
 
@@ -102,6 +103,8 @@ func TestRemoveRoom(t *testing.T) {
 			for _, at := range []*world{other, g} {
 				at.sameAsUnknown(id, "#hall:hs")
 			}
+			require.ErrorIs(t, other.service.TellLate(t.Context(), stream, id), eventlog.ErrConflict, "what is told of a purge by now")
+			g.requireGone(stream)
 			require.True(t, g.purged(id).Room)
 			require.True(t, g.reports(100)[0].Gone)
 			require.Equal(t, "bad", g.reports(100)[0].Reason)
