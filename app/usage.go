@@ -182,7 +182,7 @@ var usage = map[string]string{
 
 	"room.retention.enabled":              "whether messages whose lifetime has passed are removed",
 	"room.retention.default.max_lifetime": "how old messages become in rooms without m.room.retention; 0 keeps them",
-	"room.retention.min":                  "the least lifetime that a room may give its messages; 0 is no bound",
+	"room.retention.min":                  "the least lifetime that a room may give its messages; with 0 who may change a room can have reported messages go at once",
 	"room.retention.max":                  "the greatest lifetime that a room may give its messages; 0 is no bound",
 	"room.retention.every":                "how often expired messages are removed",
 	"room.retention.batch":                "messages that one transaction removes",

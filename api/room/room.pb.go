@@ -32,8 +32,8 @@ const (
 	EntryKind_ENTRY_KIND_EVENT EntryKind = 1
 	// A public receipt, latest-wins: the record's body is Receipt.
 	EntryKind_ENTRY_KIND_RECEIPT EntryKind = 2
-	// Events were removed from the room's history, or the whole room was: latest-wins, the record's body is Purged. It comes after
-	// the removal.
+	// Events were removed from the room's history, or the whole room was: latest-wins, of either, the record's body is Purged. It
+	// comes after the removal.
 	EntryKind_ENTRY_KIND_PURGED EntryKind = 3
 )
 
@@ -512,8 +512,8 @@ func (x *Report) GetGone() bool {
 // Purged says what was removed from a room. What a follower keeps of it is to be forgotten.
 type Purged struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Every event with a sequence number less than before_seq that is no state event and whose origin_server_ts is less than
-	// before_ms is gone.
+	// Events with a sequence number less than before_seq that are no state events and whose origin_server_ts is less than before_ms
+	// may be gone, and no others: both are the greatest of all removals so far, since one record stands for those before it.
 	BeforeMs  int64 `protobuf:"varint,1,opt,name=before_ms,json=beforeMs,proto3" json:"before_ms,omitempty"`
 	BeforeSeq int64 `protobuf:"varint,2,opt,name=before_seq,json=beforeSeq,proto3" json:"before_seq,omitempty"`
 	// room says that the room itself is gone.
@@ -1024,6 +1024,8 @@ type UserRoomsRequest struct {
 	RoomIds []string `protobuf:"bytes,3,rep,name=room_ids,json=roomIds,proto3" json:"room_ids,omitempty"`
 	// with_forgotten includes left rooms that the user forgot.
 	WithForgotten bool `protobuf:"varint,4,opt,name=with_forgotten,json=withForgotten,proto3" json:"with_forgotten,omitempty"`
+	// with_removed includes rooms that the user had left before they were removed, for some weeks after that.
+	WithRemoved   bool `protobuf:"varint,5,opt,name=with_removed,json=withRemoved,proto3" json:"with_removed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1086,6 +1088,13 @@ func (x *UserRoomsRequest) GetWithForgotten() bool {
 	return false
 }
 
+func (x *UserRoomsRequest) GetWithRemoved() bool {
+	if x != nil {
+		return x.WithRemoved
+	}
+	return false
+}
+
 type UserRoom struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	RoomId string                 `protobuf:"bytes,1,opt,name=room_id,json=roomId,proto3" json:"room_id,omitempty"`
@@ -1109,7 +1118,9 @@ type UserRoom struct {
 	MembershipAfter string `protobuf:"bytes,12,opt,name=membership_after,json=membershipAfter,proto3" json:"membership_after,omitempty"`
 	RoomVersion     string `protobuf:"bytes,13,opt,name=room_version,json=roomVersion,proto3" json:"room_version,omitempty"`
 	// purged_seq is that of the newest event that was ever purged; 0 for none.
-	PurgedSeq     int64 `protobuf:"varint,14,opt,name=purged_seq,json=purgedSeq,proto3" json:"purged_seq,omitempty"`
+	PurgedSeq int64 `protobuf:"varint,14,opt,name=purged_seq,json=purgedSeq,proto3" json:"purged_seq,omitempty"`
+	// removed says that the room is gone: nothing but the membership, seq, position and sender is known of it.
+	Removed       bool `protobuf:"varint,15,opt,name=removed,proto3" json:"removed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1240,6 +1251,13 @@ func (x *UserRoom) GetPurgedSeq() int64 {
 		return x.PurgedSeq
 	}
 	return 0
+}
+
+func (x *UserRoom) GetRemoved() bool {
+	if x != nil {
+		return x.Removed
+	}
+	return false
 }
 
 type UserRoomsResponse struct {
@@ -3632,16 +3650,17 @@ const file_api_room_room_proto_rawDesc = "" +
 	"\tthread_id\x18\x05 \x01(\tR\bthreadId\x12\x13\n" +
 	"\x05ts_ms\x18\x06 \x01(\x03R\x04tsMs\x12\x1a\n" +
 	"\bposition\x18\a \x01(\x03R\bposition\x12\x1b\n" +
-	"\tevent_seq\x18\b \x01(\x03R\beventSeq\"\xeb\x01\n" +
+	"\tevent_seq\x18\b \x01(\x03R\beventSeq\"\x8e\x02\n" +
 	"\x10UserRoomsRequest\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12B\n" +
 	"\x05after\x18\x02 \x03(\v2,.hongyan.room.v1.UserRoomsRequest.AfterEntryR\x05after\x12\x19\n" +
 	"\broom_ids\x18\x03 \x03(\tR\aroomIds\x12%\n" +
-	"\x0ewith_forgotten\x18\x04 \x01(\bR\rwithForgotten\x1a8\n" +
+	"\x0ewith_forgotten\x18\x04 \x01(\bR\rwithForgotten\x12!\n" +
+	"\fwith_removed\x18\x05 \x01(\bR\vwithRemoved\x1a8\n" +
 	"\n" +
 	"AfterEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\x05R\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xb0\x03\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xca\x03\n" +
 	"\bUserRoom\x12\x17\n" +
 	"\aroom_id\x18\x01 \x01(\tR\x06roomId\x12\x14\n" +
 	"\x05shard\x18\x02 \x01(\x05R\x05shard\x12\x1e\n" +
@@ -3660,7 +3679,8 @@ const file_api_room_room_proto_rawDesc = "" +
 	"\x10membership_after\x18\f \x01(\tR\x0fmembershipAfter\x12!\n" +
 	"\froom_version\x18\r \x01(\tR\vroomVersion\x12\x1d\n" +
 	"\n" +
-	"purged_seq\x18\x0e \x01(\x03R\tpurgedSeq\"p\n" +
+	"purged_seq\x18\x0e \x01(\x03R\tpurgedSeq\x12\x18\n" +
+	"\aremoved\x18\x0f \x01(\bR\aremoved\"p\n" +
 	"\x11UserRoomsResponse\x12/\n" +
 	"\x05rooms\x18\x01 \x03(\v2\x19.hongyan.room.v1.UserRoomR\x05rooms\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +

@@ -1,11 +1,13 @@
 // Package eventlog is the one log on which the services stand that keep what was acknowledged.
 //
-// A log is a fixed number of shards; a shard is append-only, with gapless positions from 1. A log
-// consists of streams (a room, a user); a stream lives in one shard, chosen by ShardOf its name, and has
-// a gapless sequence of its own, from 1. An entry without a key takes the next sequence number of its
-// stream and the next position of its shard and stays until it is removed, which leaves both empty. An
-// entry with a key is latest-wins: it takes a position but no sequence number, and the next entry of the
-// same stream and key replaces it, so that its old position becomes empty. Readers therefore read ranges "through p" and never count entries.
+// A log is a fixed number of shards; entries are only ever added at a shard's end, where they take its
+// positions, from 1, none of which is left out or given twice. A log consists of streams (a room, a user);
+// a stream lives in one shard, chosen by ShardOf its name, and gives out a sequence of its own in the same
+// way. An entry without a key takes the next sequence number of its stream and the next position of its
+// shard, and stays unless its owner removes it (Remove), which leaves both empty for ever. An entry with a
+// key is latest-wins: it takes a position but no sequence number, and the next entry of the same stream and
+// key replaces it, so that its old position becomes empty. Positions and sequence numbers therefore have
+// holes: readers read ranges "through p", and never count entries nor expect one at a given number.
 //
 // # Invariants
 //

@@ -50,12 +50,14 @@ func (t *tail) remove(shard int, positions []int64) {
 	for _, r := range st.records {
 		if _, removed := gone[r.Position]; removed {
 			t.bytes -= r.size()
+			t.count--
 			continue
 		}
 		left = append(left, r)
 	}
 	if len(left) < len(st.records) {
 		st.records = left
+		t.tidy()
 	}
 }
 

@@ -9,6 +9,9 @@ import (
 // recordOverhead is about what a record weighs beside its strings and bytes.
 const recordOverhead = 176
 
+// orderSlack is how many places of records that are gone are not worth to look for.
+const orderSlack = 64
+
 // tail keeps the newest records that this process wrote, so that followers who keep up need no database.
 //
 // For each shard it holds a stretch of positions without a gap, of which it knows every record. A shard's commits come
@@ -19,8 +22,10 @@ type tail struct {
 	mu     sync.RWMutex
 	shards []shardTail
 	bytes  int
-	// order is the shard of each record, oldest first.
+	// order is the shard of each record, oldest first, with places of records that are not there any more.
 	order []int32
+	// count is how many records there are.
+	count int
 }
 
 // shardTail is one shard's stretch: all records after start, through the position through. They are unset
@@ -60,9 +65,11 @@ func (t *tail) add(shard int, s stretch) {
 	st.records, st.through = append(st.records, s.records...), s.last
 	for i := range s.records {
 		t.bytes += s.records[i].size()
+		t.count++
 		t.order = append(t.order, int32(shard))
 	}
 	t.evict()
+	t.tidy()
 }
 
 // evict forgets the oldest records of all shards until the rest fits.
@@ -76,11 +83,33 @@ func (t *tail) evict() {
 	t.order = t.order[n:]
 }
 
+// tidy takes places out of the order that stand for no record, once they are more than the others. Of a shard's places the oldest go.
+func (t *tail) tidy() {
+	if len(t.order) <= 2*t.count+orderSlack {
+		return
+	}
+	left := make([]int, len(t.shards))
+	for shard := range t.shards {
+		left[shard] = len(t.shards[shard].records)
+	}
+	order := make([]int32, t.count)
+	at := t.count
+	for _, shard := range slices.Backward(t.order) {
+		if left[shard] > 0 {
+			left[shard]--
+			at--
+			order[at] = shard
+		}
+	}
+	t.order = order[at:]
+}
+
 // drop forgets a shard's oldest records. Their place in the order stays behind, and then stands for a younger one.
 func (t *tail) drop(shard, n int) {
 	st := &t.shards[shard]
 	for _, r := range st.records[:n] {
 		t.bytes -= r.size()
+		t.count--
 		st.start = r.Position
 	}
 	st.records = st.records[n:]

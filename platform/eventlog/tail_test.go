@@ -118,3 +118,30 @@ func TestShardsOfABatchAreSpread(t *testing.T) {
 	}
 	require.Equal(t, 54, ShardOf("!a:x", 64), "it never changes")
 }
+
+// TestTailForgetsPlacesOfRemovedRecords is that what was taken out of the middle, or all at once, leaves no trace that grows, and that
+// the oldest of what is left still goes first.
+func TestTailForgetsPlacesOfRemovedRecords(t *testing.T) {
+	tl := newTail(2, 1<<20)
+	tl.add(1, stretchOf(1, 3, 1))
+	next := int64(1)
+	for range 500 {
+		s := stretchOf(next, next+9, 1)
+		tl.add(0, s)
+		tl.remove(0, positions(s.records[1:]))
+		next += 10
+	}
+	require.Equal(t, 503, tl.count)
+	require.LessOrEqual(t, len(tl.order), 2*tl.count+orderSlack)
+	for range 500 { // where another process writes in between, what was before goes
+		next += 20
+		tl.add(0, stretchOf(next, next+9, 1))
+	}
+	require.Equal(t, 13, tl.count)
+	require.LessOrEqual(t, len(tl.order), 2*tl.count+orderSlack)
+	tl.limit = tl.bytes - 1
+	tl.add(0, stretchOf(next+10, next+10, 1))
+	_, _, ok := tl.read(1, 0, 10)
+	require.False(t, ok, "the other shard's first was the oldest")
+	requireTail(t, tl, next+8, []int64{next + 9, next + 10}, next+10)
+}

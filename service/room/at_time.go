@@ -86,16 +86,16 @@ func (r *reads) atTime(ctx context.Context, v *view, ts, through int64, forward 
 }
 
 // firstAt returns the sequence number of an event that is not before ts and follows one that is; that behind the newest if all
-// are before it.
+// are before it. Events may have been removed: at each place it looks at the newest one that is left before it.
 func (r *reads) firstAt(ctx context.Context, v *view, ts int64) (int64, error) {
-	low, high := int64(0), v.Seq+1 // low is before ts, high is not
+	low, high := int64(0), v.Seq+1 // what is up to low is before ts, high is not
 	for high-low > 1 {
 		step := max(1, (high-low)/timeProbes)
 		var seqs []int64
 		for seq := low + step; seq < high; seq += step {
 			seqs = append(seqs, seq)
 		}
-		events, err := r.store.EventsAt(ctx, v.ID, seqs)
+		events, err := r.store.EventsUpTo(ctx, v.ID, low, seqs)
 		if err != nil {
 			return 0, err
 		}
@@ -103,17 +103,17 @@ func (r *reads) firstAt(ctx context.Context, v *view, ts int64) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		if len(list) == 0 { // entries that are no events; none are written now
-			return high, nil
-		}
 		i, _ := slices.BinarySearchFunc(list, ts, func(e shown, ts int64) int {
 			return cmp.Compare(e.event.OriginServerTS(), ts)
 		})
 		if i < len(list) {
 			high = list[i].Seq
 		}
-		if i > 0 {
-			low = list[i-1].Seq
+		// Between the event before high and the last place before high there are none.
+		for _, seq := range seqs {
+			if seq < high {
+				low = seq
+			}
 		}
 	}
 	return high, nil

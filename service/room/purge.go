@@ -2,23 +2,19 @@ package room
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
 
 	"github.com/tidwall/gjson"
-	"google.golang.org/protobuf/proto"
 
-	roompb "hongyan/api/room"
-	"hongyan/platform/eventlog"
 	"hongyan/service/room/internal/store"
 )
 
 const (
 	// firstLook is how many events are looked at to see whether any has expired.
 	firstLook = 64
-	// purgeKey is the key of the entry that tells followers; receipts have others.
-	purgeKey = "purged"
 	// keptPages is how many free pages a SQLite file keeps for what comes next, pagesAtOnce how many are given back at once: the
 	// writer does nothing else meanwhile.
 	keptPages, pagesAtOnce = 256, 512
@@ -38,14 +34,24 @@ type sweep struct {
 	// oldest is the time of the oldest event that is left, as far as it was looked; left tells that there is one.
 	oldest int64
 	left   bool
+	// began tells that something may have been removed, by this one or another that did the same.
+	began bool
 	// ended tells that nothing is left to remove.
 	ended bool
 	// through is up to where it was looked; cleared is up to where only state events are left.
 	through, cleared int64
 }
 
-// run removes, batch by batch, and tells followers. What was removed before an error stays removed, and they are told the next time.
+// run removes, batch by batch, and tells followers, also of what was removed before an error or before ctx ended.
 func (w *sweep) run(ctx context.Context) error {
+	err := w.removeAll(ctx)
+	if !w.began && !w.room.Untold {
+		return err
+	}
+	return errors.Join(err, w.s.tellPurged(context.WithoutCancel(ctx), w.room))
+}
+
+func (w *sweep) removeAll(ctx context.Context) error {
 	w.through, w.cleared, w.oldest = w.room.Cleared, w.room.Cleared, math.MaxInt64
 	limit := min(firstLook, w.s.cfg.Retention.Batch)
 	for {
@@ -59,18 +65,17 @@ func (w *sweep) run(ctx context.Context) error {
 		}
 		limit = w.s.cfg.Retention.Batch
 		if expired > 0 {
-			if err := w.s.rest(ctx, time.Since(began)); err != nil {
+			if goOn, err := w.s.restUntil(ctx, time.Since(began), w.until); err != nil {
 				return err
+			} else if !goOn {
+				break
 			}
 		}
 	}
 	if w.cleared > w.room.Cleared {
-		err := w.s.inTime(ctx, func(ctx context.Context) error { return w.s.store.Cleared(ctx, w.room.Room, w.cleared) })
-		if err != nil {
-			return err
-		}
+		return w.s.inTime(ctx, func(ctx context.Context) error { return w.s.store.Cleared(ctx, w.room.Room, w.cleared) })
 	}
-	return w.tell(ctx)
+	return nil
 }
 
 // page looks at the next events and removes the expired ones among them.
@@ -107,9 +112,10 @@ func (w *sweep) page(ctx context.Context, limit int) (expired int, err error) {
 	return len(gone), nil
 }
 
-func (w *sweep) remove(ctx context.Context, gone []store.Old) error {
-	err := w.s.store.Purge(ctx, w.s.log, store.Removed{
-		Room: w.room.Room, Events: gone, Cleared: w.cleared, BeforeMS: w.before,
+func (w *sweep) remove(ctx context.Context, expired []store.Old) error {
+	w.began = true
+	gone, err := w.s.store.Purge(ctx, w.s.log, store.Removed{
+		Room: w.room.Room, Events: expired, Cleared: w.cleared, BeforeMS: w.before,
 	})
 	if err != nil {
 		return err
@@ -131,36 +137,6 @@ func (s *Service) forgetEvents(shard int, gone []store.Old) (bytes int64) {
 	return bytes
 }
 
-// tell tells followers what was removed, by now or by one that ended before it told.
-func (w *sweep) tell(ctx context.Context) error {
-	before := max(w.before, w.room.Telling)
-	if w.events == 0 && w.room.Telling == 0 {
-		return nil
-	}
-	return w.s.inTime(ctx, func(ctx context.Context) error {
-		if err := w.s.tellPurged(ctx, w.room, &roompb.Purged{BeforeMs: before, BeforeSeq: w.room.Seq}); err != nil {
-			return err
-		}
-		return w.s.store.Told(ctx, w.room.Room, before)
-	})
-}
-
-// tellPurged appends the entry at which followers forget what was removed from a room. It takes a position and no sequence number.
-func (s *Service) tellPurged(ctx context.Context, room store.Expiring, what *roompb.Purged) error {
-	body, err := proto.Marshal(what)
-	if err != nil {
-		return fmt.Errorf("encode what was purged: %w", err)
-	}
-	_, err = s.log.Append(ctx, eventlog.Append{
-		Stream: eventlog.Stream{ID: room.Room, Name: room.RoomID, Shard: room.Shard}, Expect: eventlog.AnySeq,
-		Entries: []eventlog.Entry{{Kind: eventlog.Kind(roompb.EntryKind_ENTRY_KIND_PURGED), Key: purgeKey, Body: body}},
-	})
-	if err != nil {
-		return fmt.Errorf("tell what was purged from room %s: %w", room.RoomID, err)
-	}
-	return nil
-}
-
 // shrink gives some of the space back that removals have left.
 func (s *Service) shrink(ctx context.Context) error {
 	if _, err := s.deps.DB.Shrink(ctx, keptPages, pagesAtOnce); err != nil {
@@ -177,4 +153,12 @@ func (s *Service) rest(ctx context.Context, took time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// restUntil is rest, unless that would end after until, where that is set; then it tells not to go on.
+func (s *Service) restUntil(ctx context.Context, took time.Duration, until time.Time) (goOn bool, err error) {
+	if !until.IsZero() && time.Now().Add(max(s.cfg.Retention.Pause, took)).After(until) {
+		return false, nil
+	}
+	return true, s.rest(ctx, took)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	roompb "hongyan/api/room"
+	"hongyan/service/room"
 )
 
 // TestPurgesLeaveTheRest has two instances write to a room at random while older and older history is removed by one or the other.
@@ -83,6 +84,7 @@ func (g *world) checkLeft(roomID string, before, left []at, tokens []string) {
 		}
 		g.checkGap(roomID, e, left)
 	}
+	g.checkTimes(roomID, before, left)
 	for _, root := range g.threads("alice", roomID, "&limit=3") {
 		require.Contains(t, ids, root)
 	}
@@ -114,6 +116,58 @@ func (g *world) checkBundle(roomID, id string, relations answer) {
 		thread = map[string]any{"count": 0.}
 	}
 	require.EqualValues(g.t, replies, thread["count"], "thread off %s", id)
+}
+
+// checkTimes checks which event is found at the times of events, and just before and after, be they there or not.
+func (g *world) checkTimes(roomID string, before, left []at) {
+	g.t.Helper()
+	asked := map[int64]bool{}
+	for _, e := range before {
+		for _, ts := range []int64{e.ts - 1, e.ts, e.ts + 1} {
+			if asked[ts] {
+				continue
+			}
+			asked[ts] = true
+			var next, last string
+			var nextTS, lastTS int64
+			for _, l := range left {
+				if l.ts >= ts && (next == "" || l.ts < nextTS) {
+					next, nextTS = l.id, l.ts
+				}
+				if l.ts <= ts && (last == "" || l.ts >= lastTS) {
+					last, lastTS = l.id, l.ts
+				}
+			}
+			for dir, want := range map[string]string{"f": next, "b": last} {
+				a := g.v1("alice", roomPath(roomID, "timestamp_to_event")+fmt.Sprintf("?ts=%d&dir=%s", ts, dir))
+				if want == "" {
+					require.Equal(g.t, http.StatusNotFound, a.status, "%s from %d", dir, ts)
+					continue
+				}
+				require.Equal(g.t, want, a.str("event_id"), "%s from %d", dir, ts)
+			}
+		}
+	}
+}
+
+// TestTimesAmongHoles is that an event is found by its time in a room of which most is gone, with so many events left on each side of
+// the holes that a look at those near a wrong place would not do.
+func TestTimesAmongHoles(t *testing.T) {
+	onBothKept(t, keeping(func(r *room.Retention) { r.Batch = 500 }), func(t *testing.T, g *world, clock *hand) {
+		id := g.create("")
+		random := rand.New(rand.NewPCG(1, 2))
+		for i := range 230 {
+			clock.move(time.Second)
+			g.sayMany(id, 5+random.IntN(24))
+			g.setState("alice", id, "x.state", fmt.Sprint(i), map[string]any{"i": i})
+		}
+		clock.move(time.Second)
+		g.purge(&roompb.PurgeRequest{RoomId: id, BeforeMs: clock.ms.Load()})
+		left := g.order(id)
+		require.Greater(t, len(left), 230)
+		require.Less(t, len(left), 250)
+		g.checkTimes(id, left, left)
+	})
 }
 
 // checkGap checks what /sync is given of the time after an event, be it there or not: the newest that are left, and whether there are

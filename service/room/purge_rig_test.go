@@ -33,7 +33,7 @@ func (h *hand) move(d time.Duration) { h.ms.Add(d.Milliseconds()) }
 // keeping is a configuration under which tests remove what has expired when they want to.
 func keeping(change func(*room.Retention)) room.Config {
 	cfg := room.Default()
-	cfg.Retention.Batch, cfg.Retention.Pause = 7, 0
+	cfg.Retention.Batch, cfg.Retention.Pause, cfg.Retention.Min = 7, 0, 0
 	if change != nil {
 		change(&cfg.Retention)
 	}

@@ -91,8 +91,8 @@ func TestPurgeFreesPostgres(t *testing.T) {
 	require.Less(t, left, full, "the end of the tables is given back")
 }
 
-// TestPurgeLooksUpItsRows is that SQLite finds what a purge looks for by indices: what it costs must not grow with the number of rooms
-// or the length of their histories.
+// TestPurgeLooksUpItsRows is that SQLite finds what a purge looks for by indices, see also TestRetentionUsesIndexes: what it costs must
+// not grow with the number of rooms or the length of their histories.
 func TestPurgeLooksUpItsRows(t *testing.T) {
 	g := newRig(t, databases["sqlite"](t))
 	for sql, index := range map[string]string{

@@ -146,6 +146,14 @@ func TestPurgeBrokenOff(t *testing.T) {
 				order := g.order(id)
 				require.Len(t, order, events())
 				g.checkLeft(id, before, order, nil)
+				if told := g.purged(id); events() < len(before) { // nobody repeats it yet
+					require.Equal(t, clock.ms.Load(), told.BeforeMs)
+					require.Equal(t, 0, g.count(`SELECT count(*) FROM room WHERE told < purges`))
+					require.Zero(t, g.count(`SELECT count(*) FROM room WHERE room = $1 AND purged <> $2`, stream, told.BeforeSeq-1))
+					for _, e := range order {
+						require.True(t, e.state || e.seq >= told.BeforeSeq, "what is still there is not told of")
+					}
+				}
 			}
 			for range 10 { // it begins with no batch at all
 				ctx, cancel := context.WithCancel(t.Context())
@@ -155,9 +163,50 @@ func TestPurgeBrokenOff(t *testing.T) {
 			}
 			g.purge(&roompb.PurgeRequest{RoomId: id, BeforeMs: clock.ms.Load()})
 			g.checkLeft(id, before, left, nil)
-			require.Zero(t, g.count(`SELECT telling FROM room WHERE room = $1`, stream))
+			require.Zero(t, g.count(`SELECT count(*) FROM room WHERE told < purges`))
 			told := g.purged(id)
 			require.Equal(t, clock.ms.Load(), told.BeforeMs)
+			require.Equal(t, before[len(before)-1].seq, told.BeforeSeq, "the newest but one was removed")
+
+			// What is told later does not take back what was told before: one entry stands for all.
+			g.purge(&roompb.PurgeRequest{RoomId: id, BeforeMs: clock.ms.Load() - time.Minute.Milliseconds()})
+			g.txn.Store(1 << 30)
+			g.say("alice", id, "next")
+			g.purge(&roompb.PurgeRequest{RoomId: id, BeforeMs: clock.ms.Load() - 1})
+			require.Equal(t, told.BeforeMs, g.purged(id).BeforeMs)
+			require.Equal(t, told.BeforeSeq+1, g.purged(id).BeforeSeq)
+		})
+	}
+}
+
+// TestFollowersHearOfAPurgeThatWasKilled is that some instance tells them, though retention is off and nobody repeats the purge.
+func TestFollowersHearOfAPurgeThatWasKilled(t *testing.T) {
+	for name, open := range databases {
+		t.Run(name, func(t *testing.T) {
+			clock, address := newHand(), open(t)
+			g := newWorldOf(t, address, nil, keeping(nil), clock.now)
+			var ids []string
+			for range 120 { // more than are read at once
+				ids = append(ids, g.create(""))
+				g.say("alice", ids[len(ids)-1], "x")
+			}
+			clock.move(time.Hour)
+			for _, id := range ids {
+				g.say("alice", id, "new")
+				require.EqualValues(t, 1, g.purge(&roompb.PurgeRequest{RoomId: id, BeforeMs: clock.ms.Load()}))
+			}
+			told := g.purged(ids[7])
+			// As one that was killed before it told leaves them.
+			for _, sql := range []string{`UPDATE room SET told = 0`, `DELETE FROM room_latest WHERE key = 'purged'`} {
+				_, err := g.db.Exec(t.Context(), sql)
+				require.NoError(t, err)
+			}
+			g.stop()
+			g = newWorldOf(t, address, g, keeping(nil), clock.now)
+			await(t, "all are told", func() bool { return g.count(`SELECT count(*) FROM room WHERE told < purges`) == 0 })
+			for _, id := range ids {
+				require.Equal(t, told.BeforeMs, g.purged(id).BeforeMs)
+			}
 		})
 	}
 }
@@ -165,6 +214,7 @@ func TestPurgeBrokenOff(t *testing.T) {
 // purged is what followers are told last of what was removed from a room.
 func (g *world) purged(roomID string) *roompb.Purged {
 	g.t.Helper()
+	var told *roompb.Purged
 	heads, err := g.log.Heads(context.Background(), &logpb.HeadsRequest{})
 	require.NoError(g.t, err)
 	for shard := range heads.Shard {
@@ -173,9 +223,8 @@ func (g *world) purged(roomID string) *roompb.Purged {
 			require.NoError(g.t, err)
 			for _, r := range page.Records {
 				if r.Stream == roomID && r.Kind == int32(roompb.EntryKind_ENTRY_KIND_PURGED) {
-					p := &roompb.Purged{}
-					require.NoError(g.t, proto.Unmarshal(r.Body, p))
-					return p
+					told = &roompb.Purged{}
+					require.NoError(g.t, proto.Unmarshal(r.Body, told))
 				}
 			}
 			if after = page.Through; len(page.Records) == 0 {
@@ -183,8 +232,8 @@ func (g *world) purged(roomID string) *roompb.Purged {
 			}
 		}
 	}
-	require.Fail(g.t, "nobody is told")
-	return nil
+	require.NotNil(g.t, told, "nobody is told")
+	return told
 }
 
 // TestSendsWhilePurging has two instances send messages, replies and redactions while another removes history without end: nothing
@@ -252,6 +301,28 @@ func TestSendsWhilePurging(t *testing.T) {
 			}
 			a.checkLeft(id, left, left, nil)
 			b.checkLeft(id, left, left, nil)
+		})
+	}
+}
+
+// TestPurgesCountWhatTheyRemoved is that two who remove the same events at once do not both count them.
+func TestPurgesCountWhatTheyRemoved(t *testing.T) {
+	for name, open := range databases {
+		t.Run(name, func(t *testing.T) {
+			clock, address := newHand(), open(t)
+			a := newWorldOf(t, address, nil, keeping(nil), clock.now)
+			b := newWorldOf(t, address, a, keeping(nil), clock.now)
+			id := a.create("")
+			a.sayMany(id, 400)
+			clock.move(time.Hour)
+			a.say("alice", id, "newest")
+			var removed [2]int64
+			var wg sync.WaitGroup
+			for i, g := range []*world{a, b} {
+				wg.Go(func() { removed[i] = g.purge(&roompb.PurgeRequest{RoomId: id, BeforeMs: clock.ms.Load()}) })
+			}
+			wg.Wait()
+			require.EqualValues(t, 400, removed[0]+removed[1], "%v", removed)
 		})
 	}
 }

@@ -4,7 +4,10 @@ import (
 	"context"
 	"time"
 
+	roompb "hongyan/api/room"
 	"hongyan/matrix/event"
+	"hongyan/platform/eventlog"
+	"hongyan/service/room/internal/store"
 )
 
 // RunWith is Run with what writes the log.
@@ -63,6 +66,12 @@ func (p Perspective) Forward(after, through int64) (seqs []int64) {
 
 // Expire removes the events of all rooms whose lifetime has passed.
 func (s *Service) Expire(ctx context.Context) error { return s.expire(ctx) }
+
+// TellLate tells followers of a purge of a room, as one does that has looked at the room before.
+func (s *Service) TellLate(ctx context.Context, stream int64, roomID string) error {
+	room := store.Expiring{Room: stream, RoomID: roomID, Shard: eventlog.ShardOf(roomID, s.log.Shards())}
+	return s.tell(ctx, room, purgeKey, &roompb.Purged{BeforeMs: 1, BeforeSeq: 2}, store.Tell(stream, store.Purged{Removals: 1}))
+}
 
 // LifetimeOf is how long a room whose m.room.retention has a content keeps its messages; 0 is for ever.
 func (r Retention) LifetimeOf(content string) time.Duration {

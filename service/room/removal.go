@@ -17,6 +17,8 @@ const (
 	purgeStep = time.Second
 	// leavesAtOnce is how many users one call makes leave.
 	leavesAtOnce = 50
+	// leftFor is for how long clients that were away hear that they left a room which is gone.
+	leftFor = 30 * 24 * time.Hour
 	// removalsAtOnce is how many removals are read at a time that were broken off.
 	removalsAtOnce = 10
 )
@@ -89,7 +91,7 @@ func (s *Service) purgeWhole(ctx context.Context, roomID string, force bool) (*r
 		return &roompb.PurgeResponse{Left: left, More: true}, err
 	}
 	removal = store.Removal{Room: room.Room, RoomID: roomID, Seq: room.Seq}
-	switch err := s.store.BeginRemoval(ctx, s.log, removal); {
+	switch err := s.store.BeginRemoval(ctx, s.log, removal, s.now()); {
 	case errors.Is(err, store.ErrPresent): // somebody came meanwhile
 		return s.purgeWhole(ctx, roomID, force)
 	case err != nil:
@@ -137,14 +139,14 @@ func (s *Service) removeSome(ctx context.Context, r store.Removal) (*roompb.Purg
 	room := store.Expiring{Room: r.Room, RoomID: r.RoomID, Shard: eventlog.ShardOf(r.RoomID, s.log.Shards())}
 	// Who follows forgets the room before anything of it is missing.
 	if err := s.inTime(ctx, func(ctx context.Context) error {
-		return s.tellPurged(ctx, room, &roompb.Purged{Room: true})
+		return s.tell(ctx, room, removalKey, &roompb.Purged{Room: true})
 	}); err != nil {
 		return nil, matrix.Unavailable(err)
 	}
-	for until := time.Now().Add(purgeStep); resp.More && time.Now().Before(until); {
+	for until, goOn := time.Now().Add(purgeStep), true; goOn && resp.More && time.Now().Before(until); {
 		began := time.Now()
 		err := s.inTime(ctx, func(ctx context.Context) error {
-			gone, ended, err := s.store.RemoveSome(ctx, s.log, r, purgeKey, s.cfg.Retention.Batch)
+			gone, ended, err := s.store.RemoveSome(ctx, s.log, r, removalKey, s.cfg.Retention.Batch)
 			if err != nil {
 				return err
 			}
@@ -152,7 +154,7 @@ func (s *Service) removeSome(ctx context.Context, r store.Removal) (*roompb.Purg
 			return s.shrink(ctx)
 		})
 		if err == nil && resp.More {
-			err = s.rest(ctx, time.Since(began))
+			goOn, err = s.restUntil(ctx, time.Since(began), until)
 		}
 		if err != nil {
 			return nil, matrix.Unavailable(err)
@@ -161,25 +163,52 @@ func (s *Service) removeSome(ctx context.Context, r store.Removal) (*roompb.Purg
 	return resp, nil
 }
 
-// finishRemovals goes on with the removals of rooms that were broken off.
+// finishRemovals goes on with the removals of rooms that were broken off. A room that fails does not hold up others.
 func (s *Service) finishRemovals(ctx context.Context) error {
-	for {
+	var failed []error
+	for after := int64(0); ctx.Err() == nil; {
 		var begun []store.Removal
 		err := s.inTime(ctx, func(ctx context.Context) (err error) {
-			begun, err = s.store.Removals(ctx, removalsAtOnce)
+			begun, err = s.store.Removals(ctx, after, removalsAtOnce)
 			return err
 		})
 		if err != nil || len(begun) == 0 {
-			return err
+			return errors.Join(append(failed, err)...)
 		}
 		for _, r := range begun {
-			for more := true; more; {
-				resp, err := s.removeSome(ctx, r)
-				if err != nil {
-					return fmt.Errorf("remove room %s: %w", r.RoomID, err)
-				}
-				more = resp.More
+			after = r.Room
+			if err := s.finishRemoval(ctx, r); err != nil {
+				failed = append(failed, fmt.Errorf("remove room %s: %w", r.RoomID, err))
 			}
+		}
+	}
+	return errors.Join(failed...)
+}
+
+func (s *Service) finishRemoval(ctx context.Context, r store.Removal) error {
+	for {
+		began := time.Now()
+		resp, err := s.removeSome(ctx, r)
+		if err != nil || !resp.More {
+			return err
+		}
+		// The step has paused between its batches, but not after the last.
+		if err := s.rest(ctx, min(time.Since(began), purgeStep/10)); err != nil {
+			return err
+		}
+	}
+}
+
+// forgetLeft forgets who had left rooms that were removed long ago.
+func (s *Service) forgetLeft(ctx context.Context) error {
+	for {
+		var n int64
+		err := s.inTime(ctx, func(ctx context.Context) (err error) {
+			n, err = s.store.RemoveLeft(ctx, s.now()-leftFor.Milliseconds(), keptAtOnce)
+			return err
+		})
+		if err != nil || n < keptAtOnce {
+			return err
 		}
 	}
 }

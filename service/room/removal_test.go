@@ -6,11 +6,13 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	roompb "hongyan/api/room"
 	"hongyan/matrix"
+	"hongyan/platform/eventlog"
 	"hongyan/service/room"
 )
 
@@ -101,6 +103,8 @@ func TestRemoveRoom(t *testing.T) {
 			for _, at := range []*world{other, g} {
 				at.sameAsUnknown(id, "#hall:hs")
 			}
+			require.ErrorIs(t, other.service.TellLate(t.Context(), stream, id), eventlog.ErrConflict, "what is told of a purge by now")
+			g.requireGone(stream)
 			require.True(t, g.purged(id).Room)
 			require.True(t, g.reports(100)[0].Gone)
 			require.Equal(t, "bad", g.reports(100)[0].Reason)
@@ -203,6 +207,72 @@ func TestJoinWhileRemoving(t *testing.T) {
 				}
 			}
 			t.Log(outcomes)
+		})
+	}
+}
+
+// TestARemovalThatFailsHoldsUpNoOther is that of two removals that were broken off the second ends though the first one cannot.
+func TestARemovalThatFailsHoldsUpNoOther(t *testing.T) {
+	for name, open := range databases {
+		t.Run(name, func(t *testing.T) {
+			address := open(t)
+			g := newWorldWith(t, address, nil, keeping(nil))
+			broken, id := g.leftRoom("broken"), g.leftRoom("hall")
+			stream, brokenStream := g.streamOf(id), g.streamOf(broken)
+			for _, r := range []struct {
+				stream int64
+				id     string
+			}{{stream, id}, {brokenStream, broken}} {
+				for _, sql := range []string{
+					`INSERT INTO room_removal (room, room_id, seq) SELECT stream, name, seq FROM room_stream WHERE stream = $1`,
+					`DELETE FROM room WHERE room = $1`,
+				} {
+					_, err := g.db.Exec(t.Context(), sql, r.stream)
+					require.NoError(t, err)
+				}
+			}
+			_, err := g.db.Exec(t.Context(), `DELETE FROM room_stream WHERE stream = $1`, brokenStream)
+			require.NoError(t, err)
+			require.Less(t, brokenStream, stream)
+			g.stop()
+			g = newWorldWith(t, address, g, keeping(nil))
+			await(t, "the other one ends", func() bool {
+				return g.count(`SELECT count(*) FROM room_removal WHERE room = $1`, stream) == 0
+			})
+			require.Zero(t, g.count(`SELECT count(*) FROM event WHERE room = $1`, stream))
+			require.Equal(t, 1, g.count(`SELECT count(*) FROM room_removal WHERE room = $1`, brokenStream))
+		})
+	}
+}
+
+// TestLeftRoomsAreForgotten is that who had left a removed room is kept for a while and no longer.
+func TestLeftRoomsAreForgotten(t *testing.T) {
+	for name, open := range databases {
+		t.Run(name, func(t *testing.T) {
+			clock, address := newHand(), open(t)
+			g := newWorldOf(t, address, nil, keeping(nil), clock.now)
+			id := g.leftRoom("hall")
+			g.purge(&roompb.PurgeRequest{RoomId: id, All: true})
+			removed := func(user string) (ids []string) {
+				resp, err := g.client.UserRooms(t.Context(), &roompb.UserRoomsRequest{UserId: userID(user), WithRemoved: true})
+				require.NoError(t, err)
+				for _, r := range resp.Rooms {
+					require.True(t, r.Removed)
+					require.Equal(t, "leave", r.Membership)
+					require.Positive(t, r.Position)
+					ids = append(ids, r.RoomId)
+				}
+				return ids
+			}
+			require.Equal(t, []string{id}, removed("bob"))
+			require.Empty(t, removed("carol"))
+			for _, days := range []time.Duration{29, 2} {
+				require.Equal(t, []string{id}, removed("bob"))
+				clock.move(days * day)
+				g.stop()
+				g = newWorldOf(t, address, g, keeping(nil), clock.now)
+			}
+			await(t, "it is forgotten", func() bool { return g.count(`SELECT count(*) FROM room_left`) == 0 })
 		})
 	}
 }

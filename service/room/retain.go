@@ -35,7 +35,7 @@ func (s *Service) retain(ctx context.Context, _ *lease.Term) {
 	defer ticker.Stop()
 	var next time.Time
 	for {
-		err := s.finishRemovals(ctx)
+		err := errors.Join(s.finishRemovals(ctx), s.tellAll(ctx), s.forgetLeft(ctx))
 		if now := time.Now(); s.cfg.Retention.Enabled && !now.Before(next) {
 			next = now.Add(s.cfg.Retention.Every)
 			err = errors.Join(err, s.expire(ctx))
@@ -69,11 +69,17 @@ func (s *Service) expire(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		began := time.Now()
+		if due, err = s.sortOut(ctx, due, &behind); err != nil {
+			return errors.Join(append(failed, err)...)
+		}
 		s.purgeAll(ctx, due, &failed)
-		if len(due) < dueAtOnce {
+		if behind.Room == 0 {
 			break
 		}
-		behind = due[len(due)-1]
+		if err := s.rest(ctx, time.Since(began)); err != nil {
+			return errors.Join(append(failed, err)...)
+		}
 	}
 	for after := int64(0); ; {
 		var passed []store.Expiring
@@ -84,11 +90,36 @@ func (s *Service) expire(ctx context.Context) error {
 		if err != nil {
 			return errors.Join(append(failed, err)...)
 		}
+		began := time.Now()
 		s.purgeAll(ctx, passed, &failed)
 		if after == 0 {
 			return errors.Join(failed...)
 		}
+		if err := s.rest(ctx, time.Since(began)); err != nil {
+			return errors.Join(append(failed, err)...)
+		}
 	}
+}
+
+// sortOut notes of a page of due rooms which keep everything, at once, and returns the others. It moves behind on, to nothing after
+// the last page.
+func (s *Service) sortOut(ctx context.Context, due []store.Expiring, behind *store.Expiring) (expiring []store.Expiring, err error) {
+	*behind = store.Expiring{}
+	if len(due) == dueAtOnce {
+		*behind = due[len(due)-1]
+	}
+	var unlimited []store.Expiring
+	for _, room := range due {
+		if s.cfg.Retention.lifetimeOf(&room) == 0 {
+			unlimited = append(unlimited, room)
+		} else {
+			expiring = append(expiring, room)
+		}
+	}
+	if len(unlimited) == 0 {
+		return expiring, nil
+	}
+	return expiring, s.inTime(ctx, func(ctx context.Context) error { return s.store.Unlimited(ctx, unlimited) })
 }
 
 func (s *Service) purgeAll(ctx context.Context, rooms []store.Expiring, failed *[]error) {
@@ -114,10 +145,14 @@ func (s *Service) applySettings(ctx context.Context) error {
 		return err
 	}
 	for after, more := int64(0), true; more; more = after > 0 {
+		began := time.Now()
 		err := s.inTime(ctx, func(ctx context.Context) (err error) {
 			after, err = s.store.CheckAnew(ctx, after, keptAtOnce)
 			return err
 		})
+		if err == nil && after > 0 {
+			err = s.rest(ctx, time.Since(began))
+		}
 		if err != nil {
 			return err
 		}
@@ -129,7 +164,10 @@ func (s *Service) applySettings(ctx context.Context) error {
 func (s *Service) purgeExpired(ctx context.Context, room store.Expiring) error {
 	lifetime := s.cfg.Retention.lifetimeOf(&room)
 	checked := store.Checked{Expiring: room, NextMS: store.NeverDue}
-	if lifetime == 0 {
+	if lifetime == 0 { // of those that went on; who was due is sorted out before
+		if err := s.tellPurged(ctx, room); err != nil {
+			return err
+		}
 		return s.inTime(ctx, func(ctx context.Context) error { return s.store.Checked(ctx, checked) })
 	}
 	now := s.now()

@@ -22,7 +22,8 @@ type Retention struct {
 	Enabled bool `yaml:"enabled"`
 	// Default is for rooms that say nothing.
 	Default RetentionDefault `yaml:"default"`
-	// Min and Max bound what rooms say; 0 is no bound.
+	// Min and Max bound what rooms say; 0 is no bound. Without a least lifetime whoever may send a room's state can have its messages
+	// removed at the next run, reported ones too.
 	Min time.Duration `yaml:"min"`
 	Max time.Duration `yaml:"max"`
 	// Every is how often expired messages are removed.
@@ -39,11 +40,13 @@ type RetentionDefault struct {
 }
 
 func defaultRetention() Retention {
-	return Retention{Every: time.Hour, Batch: 250, Pause: 20 * time.Millisecond}
+	return Retention{Min: defaultMin, Every: time.Hour, Batch: 250, Pause: 20 * time.Millisecond}
 }
 
 const (
 	minBatch, maxBatch = 1, 2000
+	// defaultMin leaves time to look at what was reported.
+	defaultMin = 24 * time.Hour
 	// minEvery keeps the looks at the database apart.
 	minEvery = time.Second
 	// maxPause keeps one transaction a minute going.
@@ -61,9 +64,9 @@ func (r Retention) validate() error {
 	case r.Min < 0 || r.Max < 0 || r.Default.MaxLifetime < 0:
 		return errors.New("lifetimes of retention must not be negative")
 	case r.Max > 0 && r.Min > r.Max:
-		return errors.New("retention.min is more than retention.max")
+		return fmt.Errorf("retention.min is %s, which is more than retention.max", r.Min)
 	case r.Default.MaxLifetime > 0 && r.clamp(r.Default.MaxLifetime) != r.Default.MaxLifetime:
-		return errors.New("retention.default.max_lifetime is not within retention.min and retention.max")
+		return fmt.Errorf("retention.default.max_lifetime is not within retention.min, %s, and retention.max", r.Min)
 	}
 	return nil
 }

@@ -57,6 +57,10 @@ func TestRetentionSettingsAreChecked(t *testing.T) {
 		require.ErrorContains(t, keeping(change).Validate(), want)
 	}
 	require.NoError(t, room.Default().Validate())
+	short := room.Default()
+	short.Retention.Default.MaxLifetime = time.Hour
+	require.ErrorContains(t, short.Validate(), "24h0m0s", "there is a least lifetime unless somebody lifts it")
+	require.Equal(t, day, room.Default().Retention.LifetimeOf(`{"max_lifetime":1}`), "reported messages cannot be made go at once")
 	require.False(t, room.Default().Retention.Enabled, "nothing is removed unless somebody wants it")
 }
 

@@ -37,6 +37,20 @@ func (r roomServer) UserRooms(ctx context.Context, req *roompb.UserRoomsRequest)
 			MembershipAfter: before[u.ID],
 		}
 	}
+	if !req.WithRemoved {
+		return resp, nil
+	}
+	// After the others: a room that is removed meanwhile is among one or the other, or both.
+	removed, err := r.s.reads.store.RemovedRooms(ctx, req.UserId)
+	if err != nil {
+		return nil, err
+	}
+	for _, u := range removed {
+		resp.Rooms = append(resp.Rooms, &roompb.UserRoom{
+			RoomId: u.Name, Shard: int32(u.Shard), Membership: u.Membership, Seq: u.MemberSeq, Position: u.MemberPosition,
+			Sender: u.Sender, Removed: true,
+		})
+	}
 	return resp, nil
 }
 

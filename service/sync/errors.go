@@ -16,7 +16,7 @@ func unavailable(err error) error {
 	return matrix.Unavailable(err)
 }
 
-// isGone tells whether a room is not there any more: it was removed, which this node has not heard of yet.
+// isGone tells whether a room is not there any more: it was removed, perhaps before this node heard of it.
 func isGone(err error) bool {
 	var known *matrix.Error
 	return errors.As(err, &known) && known.Code == matrix.CodeNotFound

@@ -4,9 +4,22 @@ import (
 	"context"
 
 	roompb "hongyan/api/room"
+	"hongyan/matrix/canonicaljson"
 	"hongyan/matrix/event"
 	"hongyan/service/sync/internal/live"
 )
+
+// leftOrGone is left; of a room that was removed meanwhile it tells that the user is in it no more, and there is nothing else to tell.
+func (a *answer) leftOrGone(ctx context.Context, c *live.Change) ([]byte, error) {
+	part, err := a.left(ctx, c)
+	if !isGone(err) {
+		return part, err
+	}
+	if a.r.initial() || c.Position <= a.from(c) {
+		return nil, nil
+	}
+	return append(canonicaljson.AppendString(nil, c.RoomID), `:{}`...), nil
+}
 
 // left puts a room together that the user has left or was banned from, up to that event. State is told only where the
 // user was joined.

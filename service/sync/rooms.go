@@ -91,7 +91,7 @@ func (a *answer) sort(ctx context.Context, dst *[]byte, join *section, c *live.C
 			return err
 		}
 		if older || !a.r.initial() && isNew {
-			sec.left = append(sec.left, task{*c, a.left})
+			sec.left = append(sec.left, task{*c, a.leftOrGone})
 		}
 	}
 	return nil

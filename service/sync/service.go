@@ -216,7 +216,7 @@ func (s *Service) Stats() Stats { return s.node().Stats() }
 
 // userRooms lists the rooms of a user, forgotten ones included.
 func (s *Service) userRooms(ctx context.Context, userID string) (*roompb.UserRoomsResponse, error) {
-	return s.deps.Room.UserRooms(ctx, &roompb.UserRoomsRequest{UserId: userID, WithForgotten: true})
+	return s.deps.Room.UserRooms(ctx, &roompb.UserRoomsRequest{UserId: userID, WithForgotten: true, WithRemoved: true})
 }
 
 // Ready is closed when the service knows where the logs are and answers requests.

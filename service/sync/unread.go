@@ -115,7 +115,7 @@ func (a *answer) count(ctx context.Context, c *live.Change, n *counter, fresh bo
 	if c.Room != nil {
 		if purges := c.Room.Purges(); purges != n.purges {
 			n.purges = purges
-			n.purge(n.through)
+			n.purge(c.Room.PurgedThrough())
 		}
 	}
 	if err := a.recount(ctx, c, n); err != nil {

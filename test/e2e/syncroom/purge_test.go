@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -93,31 +95,66 @@ func TestSyncAfterAPurge(t *testing.T) {
 	})
 }
 
-// TestSyncAfterARemoval is that a room which was removed shows in no answer, be the token from before it was left.
+// TestSyncAfterARemoval is that every client which was in a room hears that it is in it no more when the room is removed under it,
+// and once only: those that are away, those that poll meanwhile, those that were invited; be the node the one that saw it or another.
 func TestSyncAfterARemoval(t *testing.T) {
 	onBoth(t, func(t *testing.T, g *rig) {
-		alice, bob := g.client("alice"), g.client("bob")
+		alice, bob, invited, early := g.client("alice"), g.client("bob"), g.client("invited"), g.client("early")
 		room, other := alice.create(nil), alice.create(nil)
-		bob.join(room).join(other)
-		alice.say(room, "x")
-		before := bob.sync().str("next_batch")
-		alice.leave(room)
-		bob.leave(room)
-		left := bob.at(before, 0)
-		require.True(t, left.leaves(room).has("timeline"))
-		g.purge(&roompb.PurgeRequest{RoomId: room, All: true})
-		for _, who := range []*client{alice, bob} {
-			for _, filter := range []string{"", `{"room":{"include_leave":true}}`} {
-				for _, since := range []string{"", before} {
-					who.filter = filter
-					r := who.at(since, 0)
-					require.False(t, r.leaves(room).has("timeline"), "filter %s, since %s", filter, since)
-					require.False(t, r.join(room).has("timeline"))
-				}
-			}
+		for _, c := range []*client{bob, early} {
+			c.join(room).join(other)
+			c.sync()
 		}
-		bob.filter = ""
-		alice.say(other, "still here")
-		require.Equal(t, []string{"still here"}, bob.at(before, 0).join(other).bodies())
+		alice.invite(room, invited)
+		require.True(t, invited.sync().has("rooms", "invite", room))
+		before := bob.since
+		early.leave(room)
+		require.True(t, early.sync().leaves(room).has("timeline"), "before it is removed")
+		var told []<-chan int
+		for i := range 20 {
+			c := g.client(fmt.Sprint("m", i)).join(room).join(other)
+			c.sync()
+			done := make(chan int, 1)
+			told = append(told, done)
+			parked := c.parked()
+			go func() {
+				times := 0
+				for r := <-parked; ; r = c.poll(patience) {
+					if r.leaves(room).v != nil {
+						times++
+					}
+					if slices.Contains(r.join(other).bodies(), "the end") {
+						done <- times
+						return
+					}
+				}
+			}()
+		}
+		g.purge(&roompb.PurgeRequest{RoomId: room, All: true, Force: true})
+		alice.say(other, "the end")
+		for i, done := range told {
+			require.Equal(t, 1, <-done, "m%d polls", i)
+		}
+
+		away := func(what string) {
+			t.Helper()
+			for _, c := range []*client{bob, invited} {
+				r := c.at(c.since, 0)
+				require.Equal(t, map[string]any{}, r.leaves(room).v, "%s: %s was away", what, c.user)
+				require.False(t, r.join(room).has("timeline"))
+				require.Nil(t, c.at(r.str("next_batch"), 0).leaves(room).v, "%s: %s knows", what, c.user)
+			}
+			require.Nil(t, early.at(early.since, 0).leaves(room).v, "%s: had heard of it", what)
+			for _, filter := range []string{`{"room":{"include_leave":true}}`, `{"room":{"not_rooms":["` + room + `"]}}`} {
+				bob.filter = filter
+				require.Nil(t, bob.at("", 0).leaves(room).v, "%s: a new client, %s", what, filter)
+				require.Equal(t, strings.Contains(filter, "include_leave"), bob.at(before, 0).leaves(room).v != nil, "%s: %s", what, filter)
+			}
+			bob.filter = ""
+			require.Equal(t, []string{"the end"}, bob.at(before, 0).join(other).bodies())
+		}
+		away("the node that saw it")
+		g.restart()
+		away("a node that did not")
 	})
 }

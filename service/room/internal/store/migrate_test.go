@@ -69,8 +69,8 @@ func goBack(ctx context.Context, t *testing.T, db *sqldb.DB) {
 		`DROP TABLE guest_check`, `DROP TABLE room_listing`, `DROP TABLE room_profile`, `DROP TABLE report`, `DROP TABLE thread`, `DROP INDEX event_relation_sender`, `DROP INDEX event_relation_type`,
 		`ALTER TABLE event_relation DROP COLUMN detail`, `ALTER TABLE event_relation DROP COLUMN ts`,
 		`ALTER TABLE event_relation DROP COLUMN event_type`, `DELETE FROM room_service_migration WHERE version_id >= 4`,
-		`DROP TABLE room_removal`, `DROP TABLE retention`, `DROP INDEX room_kept`, `DROP INDEX room_check`,
-		`ALTER TABLE room DROP COLUMN telling`, `ALTER TABLE room DROP COLUMN purged`, `ALTER TABLE room DROP COLUMN kept`,
+		`DROP TABLE room_left`, `DROP TABLE room_removal`, `DROP TABLE retention`, `DROP INDEX room_untold`, `DROP INDEX room_kept`, `DROP INDEX room_check`,
+		`ALTER TABLE room DROP COLUMN told`, `ALTER TABLE room DROP COLUMN purges`, `ALTER TABLE room DROP COLUMN purged_ms`, `ALTER TABLE room DROP COLUMN purged`, `ALTER TABLE room DROP COLUMN kept`,
 		`ALTER TABLE room DROP COLUMN cleared`, `ALTER TABLE room DROP COLUMN check_ms`,
 	} {
 		_, err := db.Exec(ctx, sql)

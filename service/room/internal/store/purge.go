@@ -42,16 +42,14 @@ type Removed struct {
 
 // Purge removes events that are no state events, with all that belongs to them: what relates to others, and that they are counted
 // in threads. Nobody else need hold still: appends add to the counts of threads what they change (see eventlog's Table.Add), and
-// those that change a removed event find that it is not there.
-func (s *Store) Purge(ctx context.Context, log *eventlog.Log, r Removed) error {
-	ids, seqs := make([]string, len(r.Events)), make([]int64, len(r.Events))
+// those that change a removed event find that it is not there. It returns the events that it has removed: others may have been quicker.
+func (s *Store) Purge(ctx context.Context, log *eventlog.Log, r Removed) (gone []Old, err error) {
+	seqs := make([]int64, len(r.Events))
 	for i := range r.Events {
-		ids[i], seqs[i] = r.Events[i].ID, r.Events[i].Seq
+		seqs[i] = r.Events[i].Seq
 	}
-	err := s.db.Write(ctx, func(ctx context.Context, tx sqldb.Tx) error {
-		if _, err := tx.Exec(ctx, `DELETE FROM event WHERE room = $1
-			AND event_id = ANY($2)                            -- postgres
-			AND event_id IN (SELECT value FROM json_each($2)) -- sqlite`, r.Room, ids); err != nil {
+	err = s.db.Write(ctx, func(ctx context.Context, tx sqldb.Tx) (err error) {
+		if gone, err = deleteEvents(ctx, tx, r.Room, r.Events); err != nil {
 			return err
 		}
 		if _, err := log.Remove(ctx, tx, r.Room, seqs); err != nil {
@@ -68,14 +66,34 @@ func (s *Store) Purge(ctx context.Context, log *eventlog.Log, r Removed) error {
 		}
 		_, err = tx.Exec(ctx, `UPDATE room SET cleared = CASE WHEN cleared < $2 THEN $2 ELSE cleared END,
 			purged = CASE WHEN purged < $3 THEN $3 ELSE purged END,
-			telling = CASE WHEN telling < $4 THEN $4 ELSE telling END WHERE room = $1`,
+			purged_ms = CASE WHEN purged_ms < $4 THEN $4 ELSE purged_ms END, purges = purges + 1 WHERE room = $1`,
 			r.Room, r.Cleared, seqs[len(seqs)-1], r.BeforeMS)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("remove %d events of room %d: %w", len(ids), r.Room, err)
+		return nil, fmt.Errorf("remove %d events of room %d: %w", len(seqs), r.Room, err)
 	}
-	return nil
+	return gone, nil
+}
+
+// deleteEvents deletes events and returns those that were there.
+func deleteEvents(ctx context.Context, tx sqldb.Tx, room int64, events []Old) ([]Old, error) {
+	ids, byID := make([]string, len(events)), make(map[string]*Old, len(events))
+	for i := range events {
+		ids[i], byID[events[i].ID] = events[i].ID, &events[i]
+	}
+	rows, err := tx.Query(ctx, `DELETE FROM event WHERE room = $1
+		AND event_id = ANY($2)                            -- postgres
+		AND event_id IN (SELECT value FROM json_each($2)) -- sqlite
+		RETURNING event_id`, room, ids)
+	return collect(rows, err, "remove events", func(rows sqldb.Rows, o *Old) error {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return err
+		}
+		*o = *byID[id]
+		return nil
+	})
 }
 
 // unrelateAll removes the relations of events, and counts by root those that were in threads.

@@ -84,6 +84,21 @@ ORDER BY seq LIMIT $4`, room, after, through, limit)
 	})
 }
 
+// EventsUpTo reads, for each of some sequence numbers, the newest event up to it and after another one, oldest first and each once.
+func (r *Reader) EventsUpTo(ctx context.Context, room, after int64, seqs []int64) ([]Event, error) {
+	if len(seqs) == 0 {
+		return nil, nil
+	}
+	rows, err := r.db.Query(ctx, `
+SELECT `+eventColumns+`
+FROM (SELECT DISTINCT (SELECT max(n.seq) FROM room_entry n WHERE n.stream = $1 AND n.seq > $2 AND n.seq <= w.seq) AS seq
+      FROM (SELECT unnest(CAST($3 AS BIGINT[])) AS seq) w) b     -- postgres
+      FROM (SELECT value AS seq FROM json_each($3)) w) b         -- sqlite
+JOIN room_entry e ON e.stream = $1 AND e.seq = b.seq JOIN event v ON v.event_id = e.ref
+ORDER BY e.seq`, room, after, seqs)
+	return collect(rows, err, "read events", scanEvent)
+}
+
 // EventsAt reads events by their sequence numbers, oldest first.
 func (r *Reader) EventsAt(ctx context.Context, room int64, seqs []int64) ([]Event, error) {
 	if len(seqs) == 0 {

@@ -37,6 +37,43 @@ func TestReadsUseIndexes(t *testing.T) {
 	}
 }
 
+// TestRetentionUsesIndexes asks both databases how they look for rooms of which something is to be removed or told: that costs what there
+// is to do, whatever the number of rooms, and sorts nothing.
+func TestRetentionUsesIndexes(t *testing.T) {
+	for name, url := range map[string]string{
+		"sqlite":   "sqlite:" + filepath.Join(t.TempDir(), "room.db"),
+		"postgres": pgtest.Start(t),
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx := t.Context()
+			db, err := sqldb.Open(ctx, sqldb.Config{URL: url, MaxConns: 4})
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, db.Close()) })
+			require.NoError(t, store.Migrate(ctx, db))
+			_, err = eventlog.Open(ctx, db, store.Schema(4), eventlog.Config{})
+			require.NoError(t, err)
+			p := &planner{DB: db, t: t, seen: map[string]bool{}}
+			for index, q := range map[string]struct {
+				sql  string
+				args []any
+			}{
+				"room_check":        {store.DueSQL, []any{int64(5), int64(1), int64(2), 3}},
+				"room_untold":       {store.UntoldSQL, []any{int64(1), 3}},
+				"room_kept":         {`SELECT room FROM room WHERE kept > 0 AND room > $1 ORDER BY room LIMIT $2`, []any{int64(1), 3}},
+				"room_left_removed": {`SELECT user_id, room FROM room_left WHERE removed_ms < $1 ORDER BY removed_ms LIMIT $2`, []any{int64(1), 3}},
+				"":                  {store.UnlimitedSQL, []any{int64(5), `[[1,2]]`}},
+			} {
+				plan := strings.Join(p.explain(ctx, q.sql, q.args), "\n")
+				require.Contains(t, plan, index, q.sql)
+				require.NotContains(t, plan, "Sort", q.sql)
+				require.NotContains(t, plan, "TEMP B-TREE", q.sql)
+				require.NotContains(t, plan, "Seq Scan", q.sql)
+				require.NotContains(t, plan, "SCAN room\n", q.sql)
+			}
+		})
+	}
+}
+
 // callAll calls every method of the Reader; that there are no rows does not change how they are looked for.
 func callAll(t *testing.T, r *store.Reader) {
 	ctx := t.Context()
@@ -53,6 +90,8 @@ func callAll(t *testing.T, r *store.Reader) {
 	_, err = r.Forward(ctx, 1, 0, 9, 5)
 	none(err)
 	_, _, err = r.Event(ctx, 1, "$e")
+	none(err)
+	_, err = r.EventsUpTo(ctx, 1, 2, []int64{3, 9})
 	none(err)
 	_, err = r.Events(ctx, 1, []string{"$e", "$f"})
 	none(err)
@@ -76,6 +115,8 @@ func callAll(t *testing.T, r *store.Reader) {
 		_, err = r.UserRooms(ctx, "@u:hs", false, some)
 		none(err)
 	}
+	_, err = r.RemovedRooms(ctx, "@u:hs")
+	none(err)
 	_, err = r.JoinedRooms(ctx, "@u:hs")
 	none(err)
 	_, err = r.MembersAt(ctx, "@u:hs", []store.RoomPosition{{Room: 1, Position: 2}})

@@ -51,6 +51,16 @@ func (r *Reader) UserRooms(ctx context.Context, userID string, withForgotten boo
 	})
 }
 
+// RemovedRooms reads the rooms of a user that were removed lately. Of these there is nothing but that they were left.
+func (r *Reader) RemovedRooms(ctx context.Context, userID string) ([]UserRoom, error) {
+	rows, err := r.db.Query(ctx, `
+SELECT s.stream, s.name, s.shard, l.membership, l.seq, l.position, l.sender
+FROM room_left l JOIN room_stream s ON s.stream = l.room WHERE l.user_id = $1 ORDER BY l.room`, userID)
+	return collect(rows, err, "read removed rooms of "+userID, func(rows sqldb.Rows, u *UserRoom) error {
+		return rows.Scan(&u.ID, &u.Name, &u.Shard, &u.Membership, &u.MemberSeq, &u.MemberPosition, &u.Sender)
+	})
+}
+
 func bit(b bool) int64 {
 	if b {
 		return 1

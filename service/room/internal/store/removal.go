@@ -16,6 +16,9 @@ type Removal struct {
 	Seq    int64
 }
 
+// maxLeft is of how many users, the last to leave, it is kept that they had left a room which was removed.
+const maxLeft = 10_000
+
 // ErrPresent says that somebody is in the room, is invited or knocks.
 var ErrPresent = errors.New("somebody is in the room")
 
@@ -28,9 +31,13 @@ func (s *Store) Present(ctx context.Context, room int64, limit int) ([]string, e
 
 // BeginRemoval makes a room that nobody is in one that there is not: from then on its id is unknown, it has no aliases and is not
 // in the directory. An append that is under way comes before, and is counted, or is refused. What is left of the room goes with
-// RemoveSome.
-func (s *Store) BeginRemoval(ctx context.Context, log *eventlog.Log, r Removal) error {
+// RemoveSome, and with RemoveLeft who had left it.
+func (s *Store) BeginRemoval(ctx context.Context, log *eventlog.Log, r Removal, nowMS int64) error {
 	err := s.db.Write(ctx, func(ctx context.Context, tx sqldb.Tx) error {
+		// First the room and then its stream, as appends that change both do.
+		if _, err := tx.Exec(ctx, `DELETE FROM room WHERE room = $1`, r.Room); err != nil {
+			return err
+		}
 		seq, err := log.Retire(ctx, tx, r.Room)
 		if err != nil {
 			return err
@@ -46,7 +53,14 @@ func (s *Store) BeginRemoval(ctx context.Context, log *eventlog.Log, r Removal) 
 		if _, err := tx.Exec(ctx, `INSERT INTO room_removal (room, room_id, seq) VALUES ($1, $2, $3)`, r.Room, r.RoomID, seq); err != nil {
 			return err
 		}
-		for _, table := range [...]string{"room", "room_alias", "room_listing", "room_profile", "room_extremity", "guest_check"} {
+		if _, err := tx.Exec(ctx, `
+INSERT INTO room_left (user_id, room, membership, seq, position, sender, removed_ms)
+SELECT m.user_id, m.room, m.membership, m.seq, COALESCE(e.position, 0), m.sender, $2
+FROM membership m LEFT JOIN room_entry e ON e.stream = m.room AND e.seq = m.seq
+WHERE m.room = $1 ORDER BY m.seq DESC LIMIT $3`, r.Room, nowMS, maxLeft); err != nil {
+			return err
+		}
+		for _, table := range [...]string{"room_alias", "room_listing", "room_profile", "room_extremity", "guest_check"} {
 			if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE room = $1`, r.Room); err != nil {
 				return err
 			}
@@ -59,9 +73,19 @@ func (s *Store) BeginRemoval(ctx context.Context, log *eventlog.Log, r Removal) 
 	return nil
 }
 
-// Removals reads rooms that are being removed.
-func (s *Store) Removals(ctx context.Context, limit int) ([]Removal, error) {
-	rows, err := s.db.Query(ctx, `SELECT room, room_id, seq FROM room_removal ORDER BY room LIMIT $1`, limit)
+// RemoveLeft removes up to so many rows about who had left rooms that were removed before a time, and returns how many.
+func (s *Store) RemoveLeft(ctx context.Context, beforeMS int64, most int) (int64, error) {
+	n, err := s.db.Exec(ctx, `DELETE FROM room_left WHERE (user_id, room) IN (
+		SELECT user_id, room FROM room_left WHERE removed_ms < $1 ORDER BY removed_ms LIMIT $2)`, beforeMS, most)
+	if err != nil {
+		return 0, fmt.Errorf("forget who had left removed rooms: %w", err)
+	}
+	return n, nil
+}
+
+// Removals reads rooms that are being removed, after one.
+func (s *Store) Removals(ctx context.Context, after int64, limit int) ([]Removal, error) {
+	rows, err := s.db.Query(ctx, `SELECT room, room_id, seq FROM room_removal WHERE room > $1 ORDER BY room LIMIT $2`, after, limit)
 	return collect(rows, err, "read what is being removed", scanRemoval)
 }
 
@@ -87,14 +111,20 @@ var remains = [...]struct{ table, key string }{
 }
 
 // RemoveSome removes up to so many events of a room that is being removed, with what belongs to them, or, when there are none, rows
-// of what is left, but for the latest-wins entry with the key kept. It returns the events, and whether all is gone.
-func (s *Store) RemoveSome(ctx context.Context, log *eventlog.Log, r Removal, kept string, most int) (events []Old, ended bool, err error) {
-	if events, err = s.Oldest(ctx, r.Room, 0, r.Seq+1, most); err != nil {
+// of what is left, but for the latest-wins entry with the key kept. It returns the events that it has removed, and whether all is
+// gone.
+func (s *Store) RemoveSome(ctx context.Context, log *eventlog.Log, r Removal, kept string, most int) (gone []Old, ended bool, err error) {
+	events, err := s.Oldest(ctx, r.Room, 0, r.Seq+1, most)
+	if err != nil {
 		return nil, false, err
 	}
 	err = s.db.Write(ctx, func(ctx context.Context, tx sqldb.Tx) (err error) {
+		gone, ended = nil, false // the transaction may run again
 		if len(events) > 0 {
-			return removeEvents(ctx, tx, log, r.Room, events)
+			if gone, err = deleteEvents(ctx, tx, r.Room, events); err == nil {
+				_, err = log.RemoveThrough(ctx, tx, r.Room, events[len(events)-1].Seq)
+			}
+			return err
 		}
 		ended, err = removeRemains(ctx, tx, log, r, kept, most)
 		return err
@@ -102,21 +132,7 @@ func (s *Store) RemoveSome(ctx context.Context, log *eventlog.Log, r Removal, ke
 	if err != nil {
 		return nil, false, fmt.Errorf("remove room %s: %w", r.RoomID, err)
 	}
-	return events, ended, nil
-}
-
-func removeEvents(ctx context.Context, tx sqldb.Tx, log *eventlog.Log, room int64, events []Old) error {
-	ids := make([]string, len(events))
-	for i := range events {
-		ids[i] = events[i].ID
-	}
-	if _, err := tx.Exec(ctx, `DELETE FROM event WHERE room = $1
-		AND event_id = ANY($2)                            -- postgres
-		AND event_id IN (SELECT value FROM json_each($2)) -- sqlite`, room, ids); err != nil {
-		return err
-	}
-	_, err := log.RemoveThrough(ctx, tx, room, events[len(events)-1].Seq)
-	return err
+	return gone, ended, nil
 }
 
 func removeRemains(ctx context.Context, tx sqldb.Tx, log *eventlog.Log, r Removal, kept string, most int) (ended bool, err error) {

@@ -20,21 +20,35 @@ type Expiring struct {
 	Shard  int
 	// Seq is the sequence number of its newest event, which stays.
 	Seq int64
-	// CheckMS, Cleared and Telling are the columns of the room: see the migration.
-	CheckMS, Cleared, Telling int64
+	// CheckMS and Cleared are the columns of the room: see the migration.
+	CheckMS, Cleared int64
+	// Untold tells that followers have still to be told of something that was removed.
+	Untold bool
 	// Policy is the room's m.room.retention; nil where it has none.
 	Policy []byte
 }
 
 const expiringSQL = `
-SELECT r.room, r.room_id, s.shard, s.seq, r.check_ms, r.cleared, r.telling, v.json
+SELECT r.room, r.room_id, s.shard, s.seq, r.check_ms, r.cleared, r.told < r.purges, v.json
 FROM room r JOIN room_stream s ON s.stream = r.room
 LEFT JOIN state_current c ON c.room = r.room AND c.type = 'm.room.retention' AND c.state_key = ''
 LEFT JOIN event v ON v.event_id = c.event_id
 `
 
+// dueSQL, untoldSQL and unlimitedSQL are Due's, Untold's and Unlimited's.
+const (
+	dueSQL = expiringSQL + `WHERE r.check_ms <= $1 AND (r.check_ms, r.room) > ($2, $3)
+ORDER BY r.check_ms, r.room LIMIT $4`
+	untoldSQL    = expiringSQL + `WHERE r.told < r.purges AND r.room > $1 ORDER BY r.room LIMIT $2`
+	unlimitedSQL = `
+UPDATE room SET check_ms = $1, kept = 0
+FROM (SELECT CAST(p->>0 AS BIGINT) AS room, CAST(p->>1 AS BIGINT) AS check_ms FROM json_array_elements($2::json) p) w             -- postgres
+FROM (SELECT json_extract(value, '$[0]') AS room, json_extract(value, '$[1]') AS check_ms FROM json_each($2)) w -- sqlite
+WHERE room.room = w.room AND room.check_ms = w.check_ms`
+)
+
 func scanExpiring(rows sqldb.Rows, e *Expiring) error {
-	return rows.Scan(&e.Room, &e.RoomID, &e.Shard, &e.Seq, &e.CheckMS, &e.Cleared, &e.Telling, &e.Policy)
+	return rows.Scan(&e.Room, &e.RoomID, &e.Shard, &e.Seq, &e.CheckMS, &e.Cleared, &e.Untold, &e.Policy)
 }
 
 // Expiring reads a room; ok is false where there is none.
@@ -49,8 +63,7 @@ func (s *Store) Expiring(ctx context.Context, roomID string) (e Expiring, ok boo
 
 // Due reads rooms that are to be checked, behind another one, those that wait the longest first.
 func (s *Store) Due(ctx context.Context, nowMS int64, behind Expiring, limit int) ([]Expiring, error) {
-	rows, err := s.db.Query(ctx, expiringSQL+`WHERE r.check_ms <= $1 AND (r.check_ms, r.room) > ($2, $3)
-		ORDER BY r.check_ms, r.room LIMIT $4`, nowMS, behind.CheckMS, behind.Room, limit)
+	rows, err := s.db.Query(ctx, dueSQL, nowMS, behind.CheckMS, behind.Room, limit)
 	return collect(rows, err, "read rooms that are due", scanExpiring)
 }
 
@@ -93,6 +106,23 @@ func (s *Store) Checked(ctx context.Context, c Checked) error {
 	return nil
 }
 
+// Unlimited notes of rooms, as they were read, that nothing of them expires; those whose policy has changed meanwhile stay due.
+func (s *Store) Unlimited(ctx context.Context, rooms []Expiring) error {
+	pairs := make([][2]int64, len(rooms))
+	for i := range rooms {
+		pairs[i] = [2]int64{rooms[i].Room, rooms[i].CheckMS}
+	}
+	arg, err := jsonText(pairs)
+	if err != nil {
+		return err
+	}
+	_, err = s.db.Exec(ctx, unlimitedSQL, int64(NeverDue), arg)
+	if err != nil {
+		return fmt.Errorf("note that %d rooms keep everything: %w", len(rooms), err)
+	}
+	return nil
+}
+
 // Cleared notes up to where no event of a room is left but state events: that need not be looked through again.
 func (s *Store) Cleared(ctx context.Context, room, seq int64) error {
 	if _, err := s.db.Exec(ctx, `UPDATE room SET cleared = $2 WHERE room = $1 AND cleared < $2`, room, seq); err != nil {
@@ -101,12 +131,32 @@ func (s *Store) Cleared(ctx context.Context, room, seq int64) error {
 	return nil
 }
 
-// Told notes that followers were told of what was removed from a room.
-func (s *Store) Told(ctx context.Context, room, beforeMS int64) error {
-	if _, err := s.db.Exec(ctx, `UPDATE room SET telling = 0 WHERE room = $1 AND telling <= $2`, room, beforeMS); err != nil {
-		return fmt.Errorf("note that followers of room %d were told: %w", room, err)
+// Untold reads rooms after one of which followers have still to be told that something was removed.
+func (s *Store) Untold(ctx context.Context, after int64, limit int) ([]Expiring, error) {
+	rows, err := s.db.Query(ctx, untoldSQL, after, limit)
+	return collect(rows, err, "read rooms whose followers are to be told", scanExpiring)
+}
+
+// Purged is what was ever removed from a room: nothing but events through Seq that are from before BeforeMS, in so many removals.
+type Purged struct{ Seq, BeforeMS, Removals int64 }
+
+// Purged reads what was ever removed from a room; ok is false where followers know of it all, or there is no room.
+func (s *Store) Purged(ctx context.Context, room int64) (p Purged, ok bool, err error) {
+	err = s.db.QueryRow(ctx, `SELECT purged, purged_ms, purges FROM room WHERE room = $1 AND told < purges`, room).
+		Scan(&p.Seq, &p.BeforeMS, &p.Removals)
+	switch {
+	case errors.Is(err, sqldb.ErrNoRows):
+		return Purged{}, false, nil
+	case err != nil:
+		return Purged{}, false, fmt.Errorf("read what was removed from room %d: %w", room, err)
 	}
-	return nil
+	return p, true, nil
+}
+
+// Tell notes, with the entry that tells them, that followers were told of what was removed. It refuses where they were already, or the
+// room is gone.
+func Tell(room int64, p Purged) eventlog.Statement {
+	return eventlog.Statement{SQL: `UPDATE room SET told = $2 WHERE room = $1 AND told < $2`, Args: []any{room, p.Removals}, Want: 1}
 }
 
 // RetentionSettings reads the settings by which rooms were checked last.

@@ -121,7 +121,7 @@ func (n *Node) applyRecord(s *shard, shardIndex int, d *decoded) {
 	r := d.record
 	room := s.rooms[r.Name]
 	if d.purged != nil {
-		n.applyPurged(s, r.Name, room, d.purged)
+		n.applyPurged(s, r, room, d.purged)
 		return
 	}
 	s.recent.put(r.Name, r.Position)

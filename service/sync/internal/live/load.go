@@ -165,11 +165,17 @@ func (n *Node) mergeRoom(u *User, row *roompb.UserRoom, head int64) {
 	}
 	m := u.membership(row.RoomId, int(row.Shard))
 	m.LoadedSeq, m.LoadedPurged = row.HeadSeq, row.PurgedSeq
+	if s.purges.after(row.RoomId, head, 1) > 0 { // since the database was asked, or it is not known any more
+		m.LoadedPurged = row.HeadSeq
+	}
 	if row.Position >= m.state.Position {
 		m.state = State{
 			Membership: event.Membership(row.Membership), Position: row.Position, Seq: row.Seq,
 			Sender: row.Sender,
 		}
+	}
+	if m.room != nil && m.state.Membership != event.Join { // removed between the two looks at the database
+		n.leave(s, m)
 	}
 	changed := max(m.changed, row.Position)
 	if m.state.Membership == event.Join {

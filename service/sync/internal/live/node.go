@@ -59,6 +59,8 @@ type shard struct {
 	// applied is the position up to which the log was applied. It is stored last, under mu.
 	applied atomic.Int64
 	recent  recent
+	// purges are the rooms of which something was removed lately.
+	purges recent
 	// typing are the rooms in which somebody types.
 	typing map[*Room]struct{}
 	// watches are by room; see Watch.
@@ -96,6 +98,7 @@ func (n *Node) Start(rooms, users eventlog.Heads) {
 		n.shards[i].rooms, n.shards[i].typing = map[string]*Room{}, map[*Room]struct{}{}
 		n.shards[i].applied.Store(head)
 		n.shards[i].recent.reset(head)
+		n.shards[i].purges.reset(head)
 	}
 	n.userShards = make([]userShard, len(users.Shard))
 	for i, head := range users.Shard {

@@ -183,6 +183,18 @@ func (n *Notes) redact(because *Note) {
 	}
 }
 
+// purge forgets notes through a sequence number: of some there are no events any more.
+func (n *Notes) purge(through int64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.version++
+	for index, c := range n.chunks {
+		if index*chunkNotes < through {
+			n.drop(index, c)
+		}
+	}
+}
+
 func (n *Notes) drop(index int64, c *chunk) {
 	delete(n.chunks, index)
 	n.total.Add(-c.bytes)

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	roompb "hongyan/api/room"
+	"hongyan/matrix/event"
 	"hongyan/platform/eventlog"
 	"hongyan/service/sync/internal/live"
 )
@@ -25,36 +26,61 @@ func (w *world) purged(room string, p *roompb.Purged) {
 	})
 }
 
-// TestPurgedEventsLeaveMemory is that the ring forgets precisely what was removed, reaches as far back as before, and that notes are
-// read anew.
+// TestPurgedEventsLeaveMemory is that the ring forgets what may have been removed, knows all after its floor then, since of what an
+// entry names some may still be there, and that notes of that time are read anew and no others.
 func TestPurgedEventsLeaveMemory(t *testing.T) {
-	w, room := inRoom(t, live.Default()) // times are sequence numbers: alice joined at 1
+	w, room := inRoom(t, live.Default()) // times and positions are sequence numbers: alice joined at 1
 	for range 4 {
 		w.say("!a", "@bob")
 	}
 	w.applyAll()
+	after := func(position int64) (seqs []int64, covered bool) {
+		var r live.Range
+		w.node.Range(room, position, 100, &r)
+		for _, e := range r.Events {
+			seqs = append(seqs, e.Seq)
+		}
+		return seqs, r.Covered
+	}
 	size := w.node.Stats().RingBytes
 	p := &past{head: 5, page: 1000}
 	p.seqs(t, &room.Notes, 0, 0)
 	purges := room.Purges()
 	w.purged("!a", &roompb.Purged{BeforeMs: 4, BeforeSeq: 5})
 	w.applyAll()
-	var seqs []int64
-	for _, e := range w.ring(room) {
-		seqs = append(seqs, e.Seq)
-	}
-	require.Equal(t, []int64{1, 4, 5}, seqs)
+	_, covered := after(2)
+	require.False(t, covered, "who had seen 2 has 3 looked up")
+	seqs, covered := after(3)
+	require.True(t, covered)
+	require.Equal(t, []int64{4, 5}, seqs)
+	require.Equal(t, int64(4), room.PurgedThrough())
 	require.Less(t, w.node.Stats().RingBytes, size)
 	require.NotEqual(t, purges, room.Purges())
 	p.gone = map[int64]bool{2: true, 3: true}
 	require.Equal(t, []int64{1, 4, 5}, p.seqs(t, &room.Notes, 0, 0))
 
 	w.purged("!a", &roompb.Purged{BeforeMs: 100, BeforeSeq: 5})
-	w.applyAll()
-	require.Len(t, w.ring(room), 2, "the newest stays")
+	w.purged("!a", &roompb.Purged{BeforeMs: 1, BeforeSeq: 3})
 	w.say("!a", "@bob")
 	w.applyAll()
-	require.Len(t, w.ring(room), 3)
+	seqs, covered = after(4)
+	require.True(t, covered)
+	require.Equal(t, []int64{5, 6}, seqs, "what is behind stays")
+	require.Equal(t, int64(4), room.PurgedThrough(), "an older one takes nothing back")
+}
+
+// TestNotesBehindAPurgeStay is that only the notes of the time of which something was removed are read again.
+func TestNotesBehindAPurgeStay(t *testing.T) {
+	w, room := inRoom(t, live.Default())
+	p := &past{head: 1500, page: 2000}
+	p.seqs(t, &room.Notes, 0, 0)
+	read := p.read
+	w.purged("!a", &roompb.Purged{BeforeMs: 100, BeforeSeq: 401})
+	w.applyAll()
+	p.gone = map[int64]bool{400: true}
+	want := append(span(1, 399), span(401, 1500)...)
+	require.Equal(t, want, p.seqs(t, &room.Notes, 0, 0))
+	require.Equal(t, read+511, p.read)
 }
 
 // TestPurgeBetweenReadingAndKeeping is that a ring is not filled with what was read before it was removed.
@@ -97,22 +123,56 @@ func TestNotesAfterAHoleAreRead(t *testing.T) {
 	require.Equal(t, read, p.read, "read once")
 }
 
-// TestRemovedRoomLeavesMemory is that a room which was removed is none of a user's any more.
-func TestRemovedRoomLeavesMemory(t *testing.T) {
+// TestRemovedRoomIsLeft is that nobody is in a room which was removed, and that those hear of it who have not heard that they left: the
+// events by which they did may be gone before this node reads them.
+func TestRemovedRoomIsLeft(t *testing.T) {
 	w := newWorld(t, live.Default())
 	w.start()
-	u := w.attach("@alice")
+	alice, bob := w.attach("@alice"), w.attach("@bob")
 	w.member("!a", "@alice", "join")
 	w.member("!b", "@alice", "join")
+	w.member("!a", "@bob", "join")
 	w.member("!a", "@alice", "leave")
 	w.applyAll()
-	_, ok := u.Room("!a")
-	require.True(t, ok)
+	knew, _ := alice.Room("!a")
+	wait := bob.Wait()
+	defer wait.Close()
 	w.purged("!a", &roompb.Purged{Room: true})
 	w.applyAll()
-	_, ok = u.Room("!a")
-	require.False(t, ok)
-	change, ok := u.Room("!b")
+	change, ok := alice.Room("!a")
 	require.True(t, ok)
+	require.Equal(t, knew, change, "had left before")
+	change, _ = bob.Room("!a")
+	require.Equal(t, event.Leave, change.Membership)
+	require.Nil(t, change.Room)
+	require.Equal(t, int64(4), change.Position)
+	require.Equal(t, int64(4), change.Newest)
+	require.Len(t, wait.C, 1, "bob is woken")
+	change, _ = alice.Room("!b")
 	require.NotNil(t, change.Room)
+}
+
+// TestPurgeWhileLoading is that what was removed between a look at the database and the user's coming into memory is not taken for still
+// there, though nobody else had the room in memory.
+func TestPurgeWhileLoading(t *testing.T) {
+	w := newWorld(t, live.Default())
+	for _, user := range []string{"@alice", "@bob"} {
+		w.member("!a", user, "join")
+		w.member("!b", user, "join")
+	}
+	w.say("!a", "@bob")
+	w.start()
+	w.asked = func() {
+		w.asked = nil
+		w.purged("!a", &roompb.Purged{BeforeMs: 100, BeforeSeq: 3})
+		w.applyAll()
+	}
+	alice := w.attach("@alice")
+	a, _ := alice.Room("!a")
+	require.GreaterOrEqual(t, a.LoadedPurged, int64(2))
+	b, _ := alice.Room("!b")
+	require.Zero(t, b.LoadedPurged)
+	bob := w.attach("@bob")
+	a, _ = bob.Room("!a")
+	require.Zero(t, a.LoadedPurged, "the database tells it")
 }

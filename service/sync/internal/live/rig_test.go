@@ -30,6 +30,7 @@ type world struct {
 	applied []int64
 	now     time.Time
 	entries map[string][]eventlog.Record
+	asked   func()            // called after the rooms were read
 	states  map[string]string // room, type and state key → id of the newest state event
 }
 
@@ -81,6 +82,9 @@ func (w *world) pass(d time.Duration) {
 
 // rooms answers as the room service does: from the database.
 func (w *world) rooms(_ context.Context, user string) (*roompb.UserRoomsResponse, error) {
+	if w.asked != nil {
+		defer w.asked()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	resp := &roompb.UserRoomsResponse{Epoch: 1}

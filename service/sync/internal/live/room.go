@@ -39,8 +39,9 @@ type Room struct {
 	Notes Notes
 	// Memo is what readers made of the newest events for each other.
 	Memo Memo
-	// purges counts how often something was removed from the room's past.
-	purges atomic.Int64
+	// purges counts how often something was removed from the room's past, purgedThrough is the newest event's sequence number.
+	purges        atomic.Int64
+	purgedThrough atomic.Int64
 }
 
 // Range is what happened in a room between two positions.
