@@ -100,13 +100,16 @@ func recognise(t *testing.T, alice, alice2, bob, bob2 *device) (recoveryKey stri
 // convene makes the encrypted room.
 func convene(t *testing.T, alice, alice2, bob, bob2 *device) *circle {
 	ctx := t.Context()
-	made, err := alice.CreateRoom(ctx, &mautrix.ReqCreateRoom{
-		Preset: "private_chat", Invite: []id.UserID{bob.UserID}, InitialState: []*event.Event{{
-			Type:    event.StateEncryption,
-			Content: event.Content{Parsed: &event.EncryptionEventContent{Algorithm: id.AlgorithmMegolmV1, RotationPeriodMessages: 20}},
-		}},
-	})
-	require.NoError(t, err)
+	var made *mautrix.RespCreateRoom
+	require.NoError(t, alice.do(func() (err error) { // it writes what the sync loop reads
+		made, err = alice.CreateRoom(ctx, &mautrix.ReqCreateRoom{
+			Preset: "private_chat", Invite: []id.UserID{bob.UserID}, InitialState: []*event.Event{{
+				Type:    event.StateEncryption,
+				Content: event.Content{Parsed: &event.EncryptionEventContent{Algorithm: id.AlgorithmMegolmV1, RotationPeriodMessages: 20}},
+			}},
+		})
+		return err
+	}))
 	bob2.join(t, made.RoomID)
 	c := newCircle(made.RoomID)
 	c.enter(t, alice, alice2, bob, bob2)
