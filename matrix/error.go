@@ -108,6 +108,12 @@ func StatusOf(code ErrCode) int {
 	}
 }
 
+// IsFinal tells whether an error is a refusal that another attempt would meet too: neither a fault of the server nor a limit.
+func IsFinal(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Status < http.StatusInternalServerError && e.Code != CodeLimitExceeded
+}
+
 // Unavailable is the answer for something that may work when tried again: 503 with Retry-After.
 func Unavailable(cause error) *Error {
 	return &Error{

@@ -56,6 +56,20 @@ func TestAsError(t *testing.T) {
 	require.Positive(t, matrix.Unavailable(nil).RetryAfter)
 }
 
+func TestIsFinal(t *testing.T) {
+	for err, final := range map[error]bool{
+		matrix.NewError(matrix.CodeForbidden, "No."):                       true,
+		fmt.Errorf("join: %w", matrix.NewError(matrix.CodeNotFound, "No")): true,
+		matrix.NewError(matrix.CodeLimitExceeded, "Slow down."):            false,
+		matrix.Unavailable(nil):                                            false,
+		matrix.Internal(nil):                                               false,
+		errors.New("disk full"):                                            false,
+		nil:                                                                false,
+	} {
+		require.Equal(t, final, matrix.IsFinal(err), "%v", err)
+	}
+}
+
 func TestStatusOf(t *testing.T) {
 	tests := map[matrix.ErrCode]int{
 		matrix.CodeForbidden: 403, matrix.CodeUnknownToken: 401, matrix.CodeMissingToken: 401, matrix.CodeNotFound: 404,

@@ -168,7 +168,7 @@ func (s *Service) changeMember(ctx context.Context, roomID string, user matrix.U
 	_, err := s.operate(ctx, roomID, eventlog.Txn{}, asOp(func(ctx context.Context, w *working) error {
 		return op(ctx, w, user)
 	}))
-	if isFinal(err) {
+	if matrix.IsFinal(err) {
 		logx.WithContext(ctx).Infof("room %s does not follow %s: %v", roomID, user, err)
 		return nil
 	}

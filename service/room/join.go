@@ -73,7 +73,7 @@ func (s *Service) joinRoom(rw http.ResponseWriter, q request) error {
 		return roomAnswer(w.roomID), nil
 	}
 	response, err := s.operate(q.http.Context(), q.room, q.once(), join)
-	if signed != nil && bodyErr == nil && isFinal(err) {
+	if signed != nil && bodyErr == nil && matrix.IsFinal(err) {
 		// An invite by address is of use only to who may not join without.
 		if err = s.exchangeOr(q.http.Context(), q, signed, err); err == nil {
 			response, err = s.operate(q.http.Context(), q.room, q.once(), join)

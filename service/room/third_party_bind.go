@@ -3,7 +3,6 @@ package room
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 
 	"github.com/zeromicro/go-zero/core/logx"
@@ -62,7 +61,7 @@ func (s *Service) onBind(rw http.ResponseWriter, r *http.Request) error {
 			continue
 		}
 		switch err := s.exchange(ctx, invite.RoomID, user, invite.Signed); {
-		case isFinal(err):
+		case matrix.IsFinal(err):
 			refused++
 		case err != nil:
 			return err // the identity server may try again
@@ -73,12 +72,6 @@ func (s *Service) onBind(rw http.ResponseWriter, r *http.Request) error {
 	}
 	httpx.WriteRawJSON(rw, http.StatusOK, noAnswer())
 	return nil
-}
-
-// isFinal tells whether an error is a refusal that another attempt would meet too.
-func isFinal(err error) bool {
-	var e *matrix.Error
-	return errors.As(err, &e) && e.Status < 500 && e.Code != matrix.CodeLimitExceeded
 }
 
 // exchange makes an invite by address one of a user, who shows by an identity server's signature that the address is theirs.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"slices"
 	"time"
 
@@ -170,8 +169,7 @@ func (c *carrier) state(ctx context.Context, room, typ string) ([]*roompb.Event,
 
 // known returns an error that may be another one the next time; what is wrong for good is none.
 func known(err error) error {
-	var e *matrix.Error
-	if errors.As(err, &e) && e.Status < 500 && e.Code != matrix.CodeLimitExceeded {
+	if matrix.IsFinal(err) {
 		return nil
 	}
 	return err
