@@ -2,6 +2,7 @@ package sync
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"sync"
@@ -118,16 +119,10 @@ func (p *peeks) leave(user string) {
 
 // peeked is the answer of GET /events.
 type peeked struct {
-	Start string      `json:"start"`
-	End   string      `json:"end"`
-	Chunk rawMessages `json:"chunk"`
+	Start string          `json:"start"`
+	End   string          `json:"end"`
+	Chunk json.RawMessage `json:"chunk"`
 }
-
-// rawMessages is a JSON array that is encoded already.
-type rawMessages []byte
-
-// MarshalJSON implements json.Marshaler.
-func (m rawMessages) MarshalJSON() ([]byte, error) { return m, nil }
 
 // readyNode returns the node that works, once it does.
 func (s *Service) readyNode(ctx context.Context) (*live.Node, error) {
