@@ -70,6 +70,10 @@ func TestNewRefuses(t *testing.T) {
 	}
 	_, err = identity.New(ctx, identity.Config{}, good)
 	require.Error(t, err)
+	shared := identity.Default()
+	shared.ProfileLookup = identity.ProfileLookupShared
+	_, err = identity.New(ctx, shared, good)
+	require.ErrorContains(t, err, "Social", "who shares a room is for the social service to say")
 }
 
 // Expired rows are removed when the service stops, at the latest.

@@ -77,6 +77,9 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 	if deps.DB == nil || deps.Bus == nil || deps.Gateways == nil {
 		return nil, errors.New("identity: DB, Bus and Gateways are required")
 	}
+	if cfg.ProfileLookup == ProfileLookupShared && deps.Social == nil {
+		return nil, errors.New("identity: profile_lookup shared needs Social")
+	}
 	server, err := matrix.ParseServerName(deps.ServerName)
 	if err != nil {
 		return nil, fmt.Errorf("identity: server name %q: %w", deps.ServerName, err)
