@@ -19,20 +19,18 @@ const (
 
 // aggregate works out what is told of the relations of events beside them (client-server API, "Aggregations of child events").
 // Where nothing relates to any of them it costs one query.
-func (r *reads) aggregate(ctx context.Context, w *writer, events []shown, whom ignoring) error {
-	a := &aggregation{reads: r, w: w, v: w.view, whom: whom}
+func (r *reads) aggregate(ctx context.Context, w *writer, events []shown, ignored map[string]struct{}) error {
+	a := &aggregation{reads: r, w: w, v: w.view, ignored: ignored}
 	return a.add(ctx, events)
 }
 
 // aggregation is the aggregations of the events of one answer.
 type aggregation struct {
 	*reads
-	w    *writer
-	v    *view
-	whom ignoring
-	// ignored are whom the reader ignores; known says that it was asked.
+	w *writer
+	v *view
+	// ignored are whom the reader ignores.
 	ignored map[string]struct{}
-	known   bool
 }
 
 // bundle is the aggregations of one event: sequence numbers of the newest edit and the newest reply, 0 for none.
@@ -117,12 +115,6 @@ func (a *aggregation) bundles(ctx context.Context, events []shown) ([]bundle, er
 // bundle leaves out what the reader may not see, and whom they ignore.
 func (a *aggregation) bundle(ctx context.Context, of shown, c *store.Children) (b bundle, err error) {
 	b.of = of
-	if !a.known {
-		if a.ignored, err = a.whom(ctx); err != nil {
-			return b, err
-		}
-		a.known = true
-	}
 	rel := relationOf(of.event)
 	if !of.Redacted && !(rel.stored() && rel.relType == relReplace) {
 		if b.edit, err = a.newestEdit(ctx, of, c.Edit); err != nil {

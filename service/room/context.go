@@ -22,7 +22,7 @@ func (s *Service) getEvent(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	ignored, err := s.reads.ignoring(caller.UserID)(r.Context())
+	ignored, err := s.reads.ignoredBy(r.Context(), caller.UserID)
 	if err != nil {
 		return err
 	}
@@ -30,7 +30,7 @@ func (s *Service) getEvent(w http.ResponseWriter, r *http.Request) error {
 		return errNoEvent()
 	}
 	writer := s.reads.writer(v, caller.DeviceID)
-	if err := s.reads.aggregate(r.Context(), writer, []shown{e}, known(ignored)); err != nil {
+	if err := s.reads.aggregate(r.Context(), writer, []shown{e}, ignored); err != nil {
 		return err
 	}
 	out, err := writer.event(nil, e)
@@ -68,7 +68,7 @@ func (s *Service) getContext(w http.ResponseWriter, r *http.Request) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
-	ignored, err := s.reads.ignoring(caller.UserID)(ctx)
+	ignored, err := s.reads.ignoredBy(ctx, caller.UserID)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (s *Service) getContext(w http.ResponseWriter, r *http.Request) error {
 	}
 	out := s.reads.writer(v, caller.DeviceID)
 	all := slices.Concat(a.before.events, []shown{e}, a.after.events)
-	if err := s.reads.aggregate(ctx, out, all, known(ignored)); err != nil {
+	if err := s.reads.aggregate(ctx, out, all, ignored); err != nil {
 		return err
 	}
 	var b body

@@ -17,35 +17,30 @@ const (
 	ignoredCacheBytes = 8 << 20
 )
 
-// ignoring says whom a reader does not want to hear from, when that matters.
-type ignoring func(context.Context) (map[string]struct{}, error)
-
-// ignoring asks sync, each time: who was ignored a moment ago is not shown again. While sync cannot be asked, history goes on with
-// what it told this instance last, or with everybody: a list that clients know and go by themselves is no reason to show
-// nobody anything (ADR 0021).
-func (r *reads) ignoring(userID string) ignoring {
-	return func(ctx context.Context) (map[string]struct{}, error) {
-		if r.data == nil {
-			return nil, nil
-		}
-		asked, cancel := context.WithTimeout(ctx, ignoredPatience)
-		defer cancel()
-		resp, err := r.data.AccountData(asked, &syncpb.AccountDataRequest{UserId: userID, Types: []string{"m.ignored_user_list"}})
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if err != nil {
-			logx.WithContext(ctx).Infof("ask whom %s ignores, going by what is known: %v", userID, err)
-			known, _ := r.ignored.Get(userID)
-			return known, nil
-		}
-		var ignored map[string]struct{}
-		for _, d := range resp.GetData() {
-			ignored = matrix.ParseIgnored(d.GetContent(), matrix.UserID(userID))
-		}
-		r.ignored.Put(userID, ignored)
-		return ignored, nil
+// ignoredBy asks sync whom a reader ignores, each time: who was ignored a moment ago is not shown again. While sync cannot be asked,
+// history goes on with what it told this instance last, or with everybody: a list that clients know and go by themselves is no
+// reason to show nobody anything (ADR 0021).
+func (r *reads) ignoredBy(ctx context.Context, userID string) (map[string]struct{}, error) {
+	if r.data == nil {
+		return nil, nil
 	}
+	asked, cancel := context.WithTimeout(ctx, ignoredPatience)
+	defer cancel()
+	resp, err := r.data.AccountData(asked, &syncpb.AccountDataRequest{UserId: userID, Types: []string{"m.ignored_user_list"}})
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		logx.WithContext(ctx).Infof("ask whom %s ignores, going by what is known: %v", userID, err)
+		known, _ := r.ignored.Get(userID)
+		return known, nil
+	}
+	var ignored map[string]struct{}
+	for _, d := range resp.GetData() {
+		ignored = matrix.ParseIgnored(d.GetContent(), matrix.UserID(userID))
+	}
+	r.ignored.Put(userID, ignored)
+	return ignored, nil
 }
 
 func ignoredBytes(userID string, ignored map[string]struct{}) int64 {
@@ -62,16 +57,11 @@ func hides(ignored map[string]struct{}, s shown) bool {
 	return ok && !s.event.IsState()
 }
 
-// listed is ignoring for who was told.
-func listed(users []string) ignoring {
+// setOf makes the set of users of a list.
+func setOf(users []string) map[string]struct{} {
 	set := make(map[string]struct{}, len(users))
 	for _, u := range users {
 		set[u] = struct{}{}
 	}
-	return known(set)
-}
-
-// known is ignoring for who asked before.
-func known(ignored map[string]struct{}) ignoring {
-	return func(context.Context) (map[string]struct{}, error) { return ignored, nil }
+	return set
 }

@@ -31,7 +31,7 @@ func (s *Service) getInitialSync(w http.ResponseWriter, r *http.Request) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
-	ignored, err := s.reads.ignoring(caller.UserID)(ctx)
+	ignored, err := s.reads.ignoredBy(ctx, caller.UserID)
 	if err != nil {
 		return err
 	}

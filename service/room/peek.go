@@ -32,15 +32,14 @@ func (r roomServer) Peek(ctx context.Context, req *roompb.PeekRequest) (*roompb.
 			after, start = min(after, seq), req.From
 		}
 	}
-	whom := listed(req.Ignored)
-	ignored, _ := whom(ctx)
+	ignored := setOf(req.Ignored)
 	limit := int(min(max(req.Limit, 1), maxPage))
 	p, err := reads.forward(ctx, v, after, through, limit, match(filter.DefaultRoomEvents(), ignored))
 	if err != nil {
 		return nil, err
 	}
 	out := reads.writer(v, req.DeviceId)
-	if err := reads.aggregate(ctx, out, p.events, whom); err != nil {
+	if err := reads.aggregate(ctx, out, p.events, ignored); err != nil {
 		return nil, err
 	}
 	resp := &roompb.PeekResponse{Count: int32(len(p.events)), Start: start}

@@ -52,7 +52,7 @@ func (s *Service) getRelations(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	ignored, err := s.reads.ignoring(caller.UserID)(ctx)
+	ignored, err := s.reads.ignoredBy(ctx, caller.UserID)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (s *Service) getRelations(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	out := s.reads.writer(v, caller.DeviceID)
-	if err := s.reads.aggregate(ctx, out, p.events, known(ignored)); err != nil {
+	if err := s.reads.aggregate(ctx, out, p.events, ignored); err != nil {
 		return err
 	}
 	var b body

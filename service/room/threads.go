@@ -59,7 +59,7 @@ func (s *Service) getThreads(w http.ResponseWriter, r *http.Request) error {
 			before = seq + 1
 		}
 	}
-	ignored, err := s.reads.ignoring(caller.UserID)(ctx)
+	ignored, err := s.reads.ignoredBy(ctx, caller.UserID)
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func (s *Service) getThreads(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	out := s.reads.writer(v, caller.DeviceID)
-	if err := s.reads.aggregate(ctx, out, page.roots, known(ignored)); err != nil {
+	if err := s.reads.aggregate(ctx, out, page.roots, ignored); err != nil {
 		return err
 	}
 	var b body

@@ -145,6 +145,6 @@ func (r roomServer) Relations(ctx context.Context, req *roompb.RelationsRequest)
 func (r *reads) relationsFor(ctx context.Context, v *view, device string, events []shown, ignored []string) (map[string][]byte, error) {
 	w := r.writer(v, device)
 	w.noRoomID = true
-	err := r.aggregate(ctx, w, events, listed(ignored))
+	err := r.aggregate(ctx, w, events, setOf(ignored))
 	return w.relations, err
 }
